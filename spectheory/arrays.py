@@ -1,0 +1,107 @@
+"""The few array operations that every rule is written in.
+
+One rule body runs on NumPy float64, on NumPy object arrays of ``Fraction`` (exact), on
+array-api-strict and on torch. That works because the body asks its arguments which namespace they
+belong to and then stays inside the array-API standard. The helpers here are the places where the
+four differ, or where a division by zero would need a branch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spectheory.errors import InputError
+
+Array = Any
+"""An array of any supported namespace; shapes stand in the docstrings."""
+
+
+def namespace(*arrays: Array) -> Any:
+    """The array-API namespace that the arguments share.
+
+    Raises:
+        InputError: the arguments come from different libraries, or are no arrays.
+
+    >>> import numpy as np
+    >>> namespace(np.ones(2)).__name__
+    'numpy'
+    """
+    found = None
+    for array in arrays:
+        if hasattr(array, "__array_namespace__"):
+            xp = array.__array_namespace__()
+        elif type(array).__module__.partition(".")[0] == "torch":
+            from array_api_compat import torch as xp
+        else:
+            raise InputError(
+                f"expected an array, got {type(array).__name__}; wrap it in numpy.asarray"
+            )
+        if found is not None and xp is not found:
+            raise InputError(
+                f"arrays of two libraries in one call: {found.__name__} and {xp.__name__}"
+            )
+        found = xp
+    return found
+
+
+def is_exact(array: Array) -> bool:
+    """Whether the array holds ``Fraction`` objects, so that comparisons are exact."""
+    return bool(getattr(array, "dtype", None) == np.dtype(object))
+
+
+def positive_part(values: Array) -> Array:
+    """``max(values, 0)`` elementwise, staying in the arithmetic of ``values``."""
+    return namespace(values).maximum(values, values * 0)
+
+
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """``numerator / denominator`` where the denominator is positive, and 0 elsewhere."""
+    xp = namespace(denominator)
+    positive = denominator > 0
+    quotient = numerator / xp.where(positive, denominator, denominator * 0 + 1)
+    return xp.where(positive, quotient, quotient * 0)
+
+
+def capped_ratio(numerator: Array, denominator: Array) -> Array:
+    """``min(1, numerator / denominator)`` without overflow; 1 where both are 0.
+
+    >>> capped_ratio(np.array([0.2, 0.6, 0.1]), np.array([0.4, 0.3, 0.0])).tolist()
+    [0.5, 1.0, 1.0]
+    """
+    xp = namespace(numerator, denominator)
+    below = numerator < denominator
+    one = denominator * 0 + 1
+    return xp.where(below, numerator, one) / xp.where(below, denominator, one)
+
+
+def total(values: Array) -> Array:
+    """Sum over the last axis, kept as an axis of length 1."""
+    return namespace(values).sum(values, axis=-1, keepdims=True)
+
+
+def is_token(tokens: Array, like: Array) -> Array:
+    """Boolean mask ``(..., V)``: position of ``tokens`` (shape ``(...)``) in ``like``'s vocabulary."""
+    xp = namespace(like)
+    vocabulary = xp.arange(like.shape[-1], **_device(like))
+    return xp.asarray(tokens)[..., None] == vocabulary
+
+
+def pick(law: Array, tokens: Array) -> Array:
+    """Value of ``law`` (``(..., V)``) at ``tokens`` (``(...)``), batch axes broadcast."""
+    xp = namespace(law)
+    batch = np.broadcast_shapes(tuple(law.shape[:-1]), tuple(tokens.shape))
+    law = xp.broadcast_to(law, (*batch, law.shape[-1]))
+    index = xp.broadcast_to(xp.asarray(tokens), batch)[..., None]
+    return xp.take_along_axis(law, index, axis=-1)[..., 0]
+
+
+def without(law: Array, tokens: Array) -> Array:
+    """``law`` with the mass at ``tokens`` set to zero; not renormalised."""
+    return namespace(law).where(is_token(tokens, law), law * 0, law)
+
+
+def _device(array: Array) -> dict[str, Any]:
+    """The ``device`` keyword for torch tensors; NumPy and array-api-strict need none."""
+    return {"device": array.device} if type(array).__module__.startswith("torch") else {}

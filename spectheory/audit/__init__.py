@@ -1,0 +1,1 @@
+"""Is this sampler's output law the target's? Exact enumeration and sequential tests."""

@@ -1,0 +1,1 @@
+"""Language models, draft models and prompts: where target and draft laws come from."""

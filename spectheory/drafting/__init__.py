@@ -1,0 +1,1 @@
+"""How k draft tokens are proposed: one draft scheme a file."""

@@ -1,0 +1,1 @@
+"""The optimum over all lossless rules: transport problem, dual over subsets, plans."""

@@ -1,0 +1,211 @@
+"""What a verification rule is: one function from (target, draft, drafts) to a Verdict."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar, NamedTuple
+
+from spectheory.arrays import Array, is_token, namespace, pick
+from spectheory.discovery import find, named
+from spectheory.distributions import check_pmf, check_same_vocabulary
+from spectheory.drafting.scheme import slot_law
+from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError
+from spectheory.verdict import Verdict
+
+
+class Rates(NamedTuple):
+    """The two acceptances of a rule, averaged over the draft law.
+
+    Attributes:
+        acceptance: ``(...)`` P(output is one of the drafts), what the optimum bounds.
+        ladder: ``(...)`` P(the accept ladder fires); lower where the residual can hit a draft.
+    """
+
+    acceptance: Array
+    ladder: Array
+
+
+@dataclass(frozen=True)
+class VerificationRule(ABC):
+    """A verification rule; subclasses are frozen dataclasses that carry their parameters.
+
+    Class facts:
+        key: name in the API, the command line and tables.
+        reference: citation key of the source.
+        lossless: whether the output law is the target's (law-lossless).
+        lossless_under: keys of the draft schemes for which that is proved by enumeration.
+        biased_under: for a declared-lossy rule, the schemes for which `output_law` is its exact law.
+        dominates: keys of rules whose acceptance is never above this rule's, scheme by scheme.
+        most_drafts: largest k the rule is defined for; None for any.
+        least_drafts: smallest k.
+        maximal_at_one: whether one draft is accepted with probability 1 - TV.
+    """
+
+    key: ClassVar[str]
+    reference: ClassVar[str]
+    lossless: ClassVar[bool] = True
+    lossless_under: ClassVar[tuple[str, ...]] = ()
+    biased_under: ClassVar[tuple[str, ...]] = ()
+    dominates: ClassVar[tuple[str, ...]] = ()
+    least_drafts: ClassVar[int] = 1
+    most_drafts: ClassVar[int | None] = None
+    maximal_at_one: ClassVar[bool] = True
+
+    @classmethod
+    def examples(cls) -> Iterator[VerificationRule]:
+        """The instances that tests, tables and the README use."""
+        yield cls()
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Keys of the schemes that the rule's claim (lossless, or its bias formula) covers."""
+        return self.lossless_under if self.lossless else self.biased_under
+
+    def serves(self, scheme: str, k: int) -> bool:
+        """Whether the rule's claim covers k drafts of that scheme."""
+        most = k if self.most_drafts is None else self.most_drafts
+        return scheme in self.schemes and self.least_drafts <= k <= most
+
+    # -- public, checked ---------------------------------------------------------------------
+
+    def verdict(self, target: Array, draft: Array, drafts: Array) -> Verdict:
+        """What the rule does with the drafts at hand.
+
+        Args:
+            target: ``(..., V)`` law of the target model.
+            draft: ``(..., V)`` law the drafts were drawn from, or ``(..., k, V)``, one a slot.
+            drafts: ``(..., k)`` integer tokens; batch axes broadcast.
+
+        Raises:
+            DistributionError, ShapeError, VocabularyMismatch: bad laws.
+            ImpossibleDraft: a token outside the vocabulary, or of draft probability 0.
+            SchemeMismatch: more or fewer drafts than the rule is defined for.
+        """
+        check_same_vocabulary(target, draft)
+        check_pmf("target", target)
+        check_pmf("draft", draft)
+        self._check_drafts(draft, drafts)
+        # Bodies always see a batch axis, and laws with as many axes as the drafts.
+        single = drafts.ndim == 1
+        if single:
+            target, draft, drafts = (a[None, ...] for a in (target, draft, drafts))
+        while target.ndim < drafts.ndim:
+            target = target[None, ...]
+        while draft.ndim < drafts.ndim:
+            draft = draft[None, ...]
+        verdict = self._verdict(target, draft, drafts)
+        if single:
+            return Verdict(
+                *(part[0, ...] for part in (verdict.drafts, verdict.accept, verdict.residual))
+            )
+        return verdict
+
+    def rates(self, target: Array, draft: Array, k: int, scheme: str = "iid") -> Rates | None:
+        """Closed-form acceptances, or None where the rule has no closed form for that scheme.
+
+        Args:
+            target: ``(..., V)``.
+            draft: ``(..., V)``, or ``(..., k, V)`` for ``scheme="heterogeneous"``.
+
+        Raises:
+            SchemeMismatch: the rule's claim does not cover k drafts of that scheme.
+        """
+        if not self.serves(scheme, k):
+            raise SchemeMismatch(
+                f"rule `{self.key}` covers schemes {', '.join(self.schemes)} with k from "
+                f"{self.least_drafts} to {self.most_drafts or 'any'}; got `{scheme}` with k = {k}"
+            )
+        check_same_vocabulary(target, draft)
+        check_pmf("target", target)
+        check_pmf("draft", draft)
+        if target.ndim == 1:
+            one = self._rates(target[None, :], draft[None, ...], k, scheme)
+            return one and Rates(*(rate[0] for rate in one))
+        return self._rates(target, draft, k, scheme)
+
+    # -- what a rule defines -----------------------------------------------------------------
+
+    @abstractmethod
+    def _verdict(self, target: Array, draft: Array, drafts: Array) -> Verdict:
+        """See `verdict`; the arguments are checked."""
+
+    def _rates(self, target: Array, draft: Array, k: int, scheme: str) -> Rates | None:
+        """See `rates`; the arguments are checked."""
+        return None
+
+    def output_law(self, target: Array, draft: Array, k: int, scheme: str = "iid") -> Array:
+        """``(..., V)`` law of the output over drafts and rule: the target, if lossless.
+
+        A declared-lossy rule overrides this with its formula; its bias is the difference.
+        """
+        return target
+
+    # ----------------------------------------------------------------------------------------
+
+    def _check_drafts(self, draft: Array, drafts: Array) -> None:
+        k, size = drafts.shape[-1] if drafts.ndim else 0, draft.shape[-1]
+        most = k if self.most_drafts is None else self.most_drafts
+        if not self.least_drafts <= k <= most or k < 1:
+            raise SchemeMismatch(
+                f"`drafts` holds {k} tokens a position; rule `{self.key}` is defined for k from "
+                f"{self.least_drafts} to {self.most_drafts or 'any'}"
+            )
+        if draft.ndim == drafts.ndim + 1 and draft.shape[-2] != k:
+            raise ShapeError(f"`draft` has {draft.shape[-2]} slot laws but `drafts` has {k} slots")
+        xp = namespace(drafts)
+        lowest, highest = int(xp.min(drafts)), int(xp.max(drafts))
+        if lowest < 0 or highest >= size:
+            raise ImpossibleDraft(
+                f"`drafts` holds token {lowest if lowest < 0 else highest}; the vocabulary has "
+                f"tokens 0 to {size - 1}. Padding id, or another tokenizer?"
+            )
+        for i in range(k):
+            mass = pick(slot_law(draft, drafts, i), drafts[..., i])
+            if not bool(namespace(mass).all(mass > 0)):
+                raise ImpossibleDraft(
+                    f"a token in slot {i} of `drafts` has probability 0 under `draft`; it was not "
+                    "drawn from that law. Was the draft tempered or truncated after sampling?"
+                )
+
+
+@cache
+def rules() -> dict[str, VerificationRule]:
+    """Every rule by key, lossless ones first.
+
+    >>> rules()["rejection"].reference
+    'leviathan2023fast'
+    """
+    found = find("spectheory.verification", VerificationRule)  # type: ignore[type-abstract]
+    return dict(sorted(found.items(), key=lambda item: (not item[1].lossless, item[0])))
+
+
+def rule(key: str) -> VerificationRule:
+    """The rule with that key.
+
+    Raises:
+        UnknownName: no such rule; the message lists those there are.
+    """
+    return named(rules(), key, "rule")
+
+
+def unique_slots(drafts: Array) -> Array:
+    """``(..., k)`` mask of the slots whose token stands in no earlier slot."""
+    xp = namespace(drafts)
+    columns = []
+    for i in range(drafts.shape[-1]):
+        fresh = xp.ones_like(drafts[..., i], dtype=xp.bool)
+        for j in range(i):
+            fresh = fresh & (drafts[..., j] != drafts[..., i])
+        columns.append(fresh)
+    return xp.stack(columns, axis=-1)
+
+
+def among(drafts: Array, like: Array) -> Array:
+    """``(..., V)`` mask of the tokens that are among the drafts."""
+    mask = is_token(drafts[..., 0], like)
+    for i in range(1, drafts.shape[-1]):
+        mask = mask | is_token(drafts[..., i], like)
+    return mask
