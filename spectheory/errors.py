@@ -35,3 +35,31 @@ class TooLarge(InputError):
 
 class UnknownName(InputError):
     """No rule, scheme or model has that key."""
+
+
+class TokenError(InputError):
+    """Token ids that a model cannot read: none at all, not integers, or outside its vocabulary."""
+
+
+class ContextTooLong(TokenError):
+    """More tokens than the model's context window."""
+
+
+class ModelFailure(RuntimeError):
+    """A model returned something that is no set of logits (NaN, or no finite entry in a row)."""
+
+
+class MissingDependency(ImportError):
+    """A package of an optional extra is not installed."""
+
+
+class SourceUnavailable(RuntimeError):
+    """None of the places a model or data set may come from could deliver it."""
+
+
+class OptInNeeded(SourceUnavailable):
+    """The only source left is an unofficial copy, which is used on request only."""
+
+
+class ChecksumMismatch(RuntimeError):
+    """A downloaded file is not the one that the registry pins."""

@@ -1,0 +1,124 @@
+"""A draft cut from its target: the first layers, the target's final norm and its output head.
+
+No training is involved, so early layers predict poorly; the exit is a real draft all the same, with
+a real cost, and needs no second set of weights.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spectheory.decoding.model import check_logits
+from spectheory.errors import InputError
+
+if TYPE_CHECKING:
+    from spectheory.decoding.transformer import TransformerModel
+
+FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
+"""Names that transformers' model families use for the norm before the head."""
+
+HEAD_TOLERANCE = 1e-3
+"""Largest gap, relative to the largest logit, between a model's logits and norm -> head."""
+
+
+class EarlyExit:
+    """The first layers of a model, its final norm and its head, sharing all weights.
+
+    It runs only those layers, so it costs about ``layer / target.layers`` of the target's body and
+    the whole of its head.
+
+    Attributes:
+        name: the target's name with the layer.
+        layer: how many layers it runs.
+        target: the model it is cut from.
+        vocab_size: the target's.
+    """
+
+    def __init__(self, target: TransformerModel, layer: int) -> None:
+        check_layer(target, layer)
+        final_norm(target)
+        self.target = target
+        self.layer = layer
+        self.name = f"{target.name}, exit {layer}"
+        self.vocab_size = target.vocab_size
+        self._body = _first_layers(target.module.base_model, target.layers, layer)
+
+    def logits(self, tokens: Any) -> np.ndarray:
+        """``(T, V)`` float32, from one forward pass; see `LanguageModel.logits`."""
+        import torch
+
+        with torch.inference_mode():
+            state = self._body(self.target.batch(tokens), use_cache=False).last_hidden_state
+            head = self.target.module.get_output_embeddings()
+            return check_logits(self.name, as_numpy(head(state)[0]))
+
+
+def check_layer(model: TransformerModel, layer: int) -> None:
+    """Refuse a layer that the model does not have.
+
+    Raises:
+        InputError: outside 1 to ``model.layers``.
+    """
+    if not 1 <= layer <= model.layers:
+        raise InputError(f"`layer` is {layer}; model `{model.name}` has layers 1 to {model.layers}")
+
+
+def final_norm(model: TransformerModel) -> Any:
+    """The norm before the output head, once it is certain that norm -> head is the whole of it.
+
+    Raises:
+        InputError: the model family keeps its layers or norm elsewhere, or does more to its logits
+            (a soft cap, a scale), so that an exit read this way would not be the model's own.
+    """
+    import torch
+
+    base = model.module.base_model
+    found = [name for name in FINAL_NORMS if hasattr(base, name)]
+    if not found or _layer_list(base, model.layers) is None:
+        raise InputError(
+            f"model `{model.name}` ({type(base).__name__}) keeps its layers or its final norm "
+            "under a name that early exit does not know"
+        )
+    probe = torch.arange(min(4, model.vocab_size), device=model.module.device)[None]
+    with torch.inference_mode():
+        own = model.module(probe, use_cache=False).logits.float()
+        state = base(probe, use_cache=False).last_hidden_state
+        plain = model.module.get_output_embeddings()(state).float()
+    gap = float((own - plain).abs().max() / own.abs().max())
+    if not gap <= HEAD_TOLERANCE:
+        raise InputError(
+            f"the logits of model `{model.name}` are not its head applied to its hidden state "
+            f"(relative gap {gap:.2g}); a soft cap or a scale?"
+        )
+    return getattr(base, found[0])
+
+
+def as_numpy(logits: Any) -> np.ndarray:
+    """A float32 NumPy copy of a torch tensor."""
+    array: np.ndarray = logits.float().cpu().numpy()
+    return array
+
+
+def _layer_list(base: Any, count: int) -> str | None:
+    """Name of the module list that holds the layers."""
+    for name, child in base.named_children():
+        if type(child).__name__ == "ModuleList" and len(child) == count:
+            return str(name)
+    return None
+
+
+def _first_layers(base: Any, count: int, kept: int) -> Any:
+    """A view of ``base`` that runs its first ``kept`` layers; all parameters are shared."""
+    listed = _layer_list(base, count)
+    assert listed is not None  # final_norm has checked it
+    view = copy.copy(base)
+    view._modules = dict(base._modules)
+    view._modules[listed] = getattr(base, listed)[:kept]
+    view.config = copy.copy(base.config)
+    view.config.num_hidden_layers = kept
+    if getattr(base.config, "layer_types", None):
+        view.config.layer_types = list(base.config.layer_types)[:kept]
+    return view

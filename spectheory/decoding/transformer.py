@@ -1,0 +1,156 @@
+"""Any Hugging Face causal language model as a `LanguageModel`, with exits at its own layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spectheory.decoding.early_exit import EarlyExit, as_numpy, check_layer, final_norm
+from spectheory.decoding.model import check_logits, check_tokens
+from spectheory.decoding.progress import transformers_bars_off
+from spectheory.decoding.threads import torch_threads
+from spectheory.errors import MissingDependency, SourceUnavailable
+
+
+class TransformerModel:
+    """A causal language model and its tokenizer, in evaluation mode.
+
+    Attributes:
+        name: for tables and messages.
+        module: the transformers model.
+        tokenizer: its tokenizer.
+        vocab_size: number of rows of the output head; a padded head counts in full.
+        context: most tokens it looks back on; None if its configuration does not say.
+        layers: number of transformer layers.
+    """
+
+    def __init__(self, module: Any, tokenizer: Any, name: str) -> None:
+        self.name = name
+        self.module = module.eval()
+        self.tokenizer = tokenizer
+        self.vocab_size = int(module.get_output_embeddings().weight.shape[0])
+        config = module.config.get_text_config()
+        self.context: int | None = getattr(config, "max_position_embeddings", None)
+        self.layers = int(config.num_hidden_layers)
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path | str,
+        *,
+        name: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        threads: int | None = None,
+    ) -> TransformerModel:
+        """Load a local folder in Hugging Face form; nothing is fetched, and no code in it is run.
+
+        Args:
+            folder: with ``config.json``, safetensors and tokenizer files.
+            name: the folder's name if not given.
+            device: torch device; CUDA if there is one.
+            dtype: torch dtype by name; float32 on CPU, bfloat16 on CUDA.
+            threads: see `torch_threads`; used on CPU.
+
+        Raises:
+            MissingDependency: the ``models`` extra is not installed.
+            SourceUnavailable: transformers cannot read the folder.
+        """
+        try:
+            import torch
+            import transformers
+        except ImportError as error:
+            raise MissingDependency(
+                f"`{error.name}` is not installed; running a model needs "
+                "`pip install 'spectheory[models]'`"
+            ) from error
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
+        if device == "cpu":
+            torch_threads(threads)
+        with transformers_bars_off():
+            try:
+                tokenizer = transformers.AutoTokenizer.from_pretrained(
+                    folder, local_files_only=True
+                )
+                module = transformers.AutoModelForCausalLM.from_pretrained(
+                    folder, local_files_only=True, dtype=getattr(torch, dtype)
+                )
+            except (OSError, ValueError) as error:
+                raise SourceUnavailable(
+                    f"`folder` is {folder}, which transformers cannot load: {error}"
+                ) from error
+        return cls(module.to(device), tokenizer, name or Path(folder).name)
+
+    def encode(self, text: str) -> np.ndarray:
+        """``(T,)`` token ids of ``text``, with the special tokens the tokenizer adds by default."""
+        return np.asarray(self.tokenizer(text)["input_ids"], dtype=np.int64)
+
+    def decode(self, tokens: Any) -> str:
+        """The text of token ids."""
+        return str(self.tokenizer.decode(np.asarray(tokens).tolist()))
+
+    def logits(self, tokens: Any) -> np.ndarray:
+        """``(T, V)`` float32, from one forward pass; see `LanguageModel.logits`.
+
+        Raises:
+            TokenError, ContextTooLong: the tokens do not fit the model.
+            ModelFailure: NaN or infinite logits.
+        """
+        import torch
+
+        with torch.inference_mode():
+            output = self.module(self.batch(tokens), use_cache=False)
+            return check_logits(self.name, as_numpy(output.logits[0]))
+
+    def exit_logits(self, tokens: Any, layers: Sequence[int]) -> dict[int, np.ndarray]:
+        """Logits read off after each of some layers, from one forward pass.
+
+        The hidden state after layer L goes through the final norm and the output head, as the last
+        layer's does; L = `layers` gives the model's own logits.
+
+        Args:
+            tokens: ``(T,)``.
+            layers: which ones, 1 to `layers`.
+
+        Returns:
+            ``{layer: (T, V) float32}``.
+
+        Raises:
+            InputError: a layer that the model does not have, or a model whose logits are not
+                norm -> head of its hidden state; see `final_norm`.
+        """
+        import torch
+
+        for layer in layers:
+            check_layer(self, layer)
+        base, norm = self.module.base_model, final_norm(self)
+        with torch.inference_mode():
+            # Hidden states leave the body with the last one normalised already.
+            states = base(
+                self.batch(tokens), use_cache=False, output_hidden_states=True
+            ).hidden_states
+            head = self.module.get_output_embeddings()
+            exits = {}
+            for layer in layers:
+                state = states[layer] if layer == self.layers else norm(states[layer])
+                exits[layer] = check_logits(f"{self.name}, exit {layer}", as_numpy(head(state)[0]))
+        return exits
+
+    def early_exit(self, layer: int) -> EarlyExit:
+        """The draft model that stops after ``layer`` layers.
+
+        Raises:
+            InputError: the model has no such layer.
+        """
+        return EarlyExit(self, layer)
+
+    def batch(self, tokens: Any) -> Any:
+        """``(1, T)`` tensor of checked tokens on the model's device."""
+        import torch
+
+        ids = check_tokens(tokens, self.vocab_size, self.context)
+        return torch.from_numpy(ids)[None].to(self.module.device)
