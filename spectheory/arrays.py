@@ -8,6 +8,7 @@ four differ, or where a division by zero would need a branch.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,12 @@ def namespace(*arrays: Array) -> Any:
     >>> namespace(np.ones(2)).__name__
     'numpy'
     """
-    found = None
+    found: Any = None
     for array in arrays:
         if hasattr(array, "__array_namespace__"):
             xp = array.__array_namespace__()
         elif type(array).__module__.partition(".")[0] == "torch":
-            from array_api_compat import torch as xp
+            xp = importlib.import_module("array_api_compat.torch")
         else:
             raise InputError(
                 f"expected an array, got {type(array).__name__}; wrap it in numpy.asarray"
@@ -48,7 +49,7 @@ def namespace(*arrays: Array) -> Any:
 
 def is_exact(array: Array) -> bool:
     """Whether the array holds ``Fraction`` objects, so that comparisons are exact."""
-    return bool(getattr(array, "dtype", None) == np.dtype(object))
+    return isinstance(array, np.ndarray) and array.dtype == object
 
 
 def positive_part(values: Array) -> Array:
@@ -82,7 +83,7 @@ def total(values: Array) -> Array:
 
 
 def is_token(tokens: Array, like: Array) -> Array:
-    """Boolean mask ``(..., V)``: position of ``tokens`` (shape ``(...)``) in ``like``'s vocabulary."""
+    """Boolean mask ``(..., V)`` over ``like``'s vocabulary, true at ``tokens`` (``(...)``)."""
     xp = namespace(like)
     vocabulary = xp.arange(like.shape[-1], **_device(like))
     return xp.asarray(tokens)[..., None] == vocabulary

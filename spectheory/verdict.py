@@ -135,8 +135,8 @@ def inverse_transform(law: Array, uniforms: Array) -> Array:
         uniforms: ``(...)`` in [0, 1).
 
     >>> import numpy as np
-    >>> inverse_transform(np.array([0.0, 0.25, 0.75, 0.0]), np.array([0.0, 0.2, 0.3, 0.999])).tolist()
-    [1, 1, 2, 2]
+    >>> inverse_transform(np.array([0.0, 0.25, 0.75, 0.0]), np.array([0.0, 0.3, 0.999])).tolist()
+    [1, 2, 2]
     """
     xp = namespace(law)
     cumulative = xp.cumulative_sum(law, axis=-1)

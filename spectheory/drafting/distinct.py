@@ -64,6 +64,9 @@ class DistinctDrafts(DraftScheme):
     def tape_length(self, k: int) -> int:
         return 2 * k - 1
 
+    def inclusion(self, draft: Array, k: int) -> Array | None:
+        return draft if k == 1 else None
+
     def prefix_containment(self, draft: Array, k: int, order: Array) -> Array:
         xp = namespace(draft)
         ranked = xp.take_along_axis(draft, order, axis=-1)

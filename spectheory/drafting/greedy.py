@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, namespace, total
+from spectheory.arrays import Array, namespace
 from spectheory.distributions import descending, normalise, rank_descending
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.verdict import inverse_transform
@@ -70,8 +70,3 @@ def rest_law(draft: Array, k: int) -> Array:
     """Law of the last slot: the draft off its top k - 1 tokens, renormalised; ``(..., V)``."""
     rest = namespace(draft).where(rank_descending(draft) < k - 1, draft * 0, draft)
     return normalise(rest, fallback=draft)
-
-
-def fixed_mass(law: Array, draft: Array, k: int) -> Array:
-    """``(..., 1)``: mass that ``law`` gives to the draft's top k - 1 tokens."""
-    return total(namespace(law).where(rank_descending(draft) < k - 1, law, law * 0))

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, namespace, pick, without
+from spectheory.arrays import Array, is_exact, namespace, pick, without
 from spectheory.drafting.scheme import DraftScheme, all_tuples, exact_prefix_containment
 from spectheory.verdict import inverse_transform
 
@@ -53,9 +53,12 @@ class DraftsWithoutReplacement(DraftScheme):
     def tape_length(self, k: int) -> int:
         return k
 
+    def inclusion(self, draft: Array, k: int) -> Array | None:
+        return draft if k == 1 else None
+
     def prefix_containment(self, draft: Array, k: int, order: Array) -> Array:
         xp = namespace(draft)
-        if draft.dtype == np.dtype(object):
+        if is_exact(draft):
             rows = draft.reshape(-1, draft.shape[-1]), order.reshape(-1, order.shape[-1])
             exact = [exact_prefix_containment(self, q, k, o) for q, o in zip(*rows, strict=True)]
             return np.stack(exact).reshape(draft.shape)

@@ -22,9 +22,9 @@ def first_in_set_verdict(accepted: Array, drafts: Array, residual: Array) -> Ver
 
 
 def first_in_set_law(accepted: Array, draft: Array, k: int, residual: Array) -> Array:
-    """``(..., V)`` output law with k i.i.d. drafts: ``q 1_A (1 - m^k) / (1 - m) + m^k r``,
+    """``(..., V)`` output law with k i.i.d. drafts: ``q 1_A (1 - m^k) / (1 - m) + m^k r``.
 
-    where m = 1 - q(A) is the chance that one draft is refused.
+    Here m = 1 - q(A) is the chance that one draft is refused.
     """
     inside = namespace(draft).where(accepted, draft, draft * 0)
     hit = total(inside)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from spectheory.arrays import Array, capped_ratio, namespace, pick, positive_part, ratio, total
 from spectheory.distributions import normalise, rank_descending
-from spectheory.drafting.greedy import fixed_mass, rest_law
+from spectheory.drafting.greedy import rest_law
 from spectheory.verdict import Verdict
 from spectheory.verification.rule import Rates, VerificationRule
 
@@ -17,8 +17,9 @@ class GreedyOptimal(VerificationRule):
     """Rejection on the one random draft; the residual carries the fixed tokens' target mass.
 
     With T the top k - 1 tokens and ``w = q / (1 - q(T))`` off T: accept the random draft x with
-    probability ``min(1, p(x) / w(x))``, else draw from ``p`` on T and ``(p - w)_+`` off T. A draw in
-    T counts as accepting that draft. Acceptance ``p(T) + sum_{x not in T} min(p, w)``, the optimum.
+    probability ``min(1, p(x) / w(x))``, else draw from ``p`` on T and ``(p - w)_+`` off T. A draw
+    in T counts as accepting that draft. Acceptance ``p(T) + sum_{x not in T} min(p, w)``, the
+    optimum for this draft law.
 
     Reference: hu2025towards, section 4.
 
@@ -51,12 +52,7 @@ class GreedyOptimal(VerificationRule):
 
     def _rates(self, target: Array, draft: Array, k: int, scheme: str) -> Rates:
         xp = namespace(target, draft)
-        accepted = fixed_mass(target, draft, k) + total(
-            xp.minimum(target, rest_law(draft, k)) * (off_fixed(draft, k))
-        )
-        return Rates(accepted[..., 0], accepted[..., 0])
-
-
-def off_fixed(draft: Array, k: int) -> Array:
-    """``(..., V)``: 1 off the top k - 1 tokens and 0 on them, in the arithmetic of the draft."""
-    return namespace(draft).where(rank_descending(draft) < k - 1, draft * 0, draft * 0 + 1)
+        fixed = rank_descending(draft) < k - 1
+        mass = xp.where(fixed, target, xp.minimum(target, rest_law(draft, k)))
+        accepted = total(mass)[..., 0]
+        return Rates(accepted, accepted)

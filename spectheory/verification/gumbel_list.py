@@ -6,15 +6,16 @@ draft laws at all: the coupling is drafter-invariant. `shared_noise` runs it so.
 same joint law seen from the drafts: the law of Y given X_1..X_k, as a Verdict.
 
 Derivation of the conditional law. Given ``X_j = x``, ``T = S_j(x) / q(x)`` is Exp(1), and every
-other clock is ``q(i) T`` plus a fresh exponential. With ``M(s) = sum_i max(p(i), q(i) s)``, the chance
-that no clock of the slot has fired by time t is
+other clock is ``q(i) T`` plus a fresh exponential. With ``r = p / q`` and ``M(s) = sum_i max(p(i),
+q(i) s)``, the chance that no clock of the slot has fired by time t is
 
-    phi(t) = t * integral over s > r(x) of exp(-t M(s)) ds,        r = p / q,
+    phi(t) = t * integral over s > r(x) of exp(-t M(s)) ds.
 
 M is piecewise linear with slope ``Q(s) = q{i : r(i) <= s}``, so phi is a sum over the sorted ratios
-of ``(exp(-t M_m) - exp(-t M_{m+1})) / Q_m``. Slot j makes Y = y at rate ``p(y)`` times that integral
-over ``r(x) < s < r(y)`` for y != x, and for y = x at rate ``r(x) exp(-t M(r(x)))``; the other slots
-must not have fired. The integral over t is a rational number on Fractions, and a fast quadrature on floats.
+of ``(exp(-t M_m) - exp(-t M_{m+1})) / Q_m``. Slot j makes Y = y at rate ``p(y)`` times the same
+integral over ``r(x) < s < r(y)`` for y != x, and at rate ``r(x) exp(-t M(r(x)))`` for y = x; the
+other slots must not have fired. The integral over t is a rational number on Fractions, and a
+quadrature on floats.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from spectheory.arrays import Array, is_exact, is_token, namespace, pick, ratio
+from spectheory.arrays import Array, is_exact, is_token, namespace, pick
 from spectheory.distributions import normalise
 from spectheory.drafting.scheme import slot_law
 from spectheory.verdict import Verdict
@@ -74,7 +75,7 @@ class GumbelList(VerificationRule):
         weight = xp.take_along_axis(target, race.order, axis=-1)
         law = xp.take_along_axis(draft, race.order, axis=-1)
         if k == 1:
-            hit = xp.sum(ratio(weight, race.cost), axis=-1)
+            hit = xp.sum(weight / race.cost, axis=-1)
             return Rates(hit, hit)
         hit = xp.zeros_like(weight[..., 0])
         for time, step in _time_nodes(1.0):

@@ -61,12 +61,11 @@ class KSeq(VerificationRule):
         if self.rho is not None:
             rho = one * self.rho
             slack = _excess(target, draft, rho, k)
-            rounding = 0 if is_exact(target) else 1e-12
-            if not (1 <= self.rho <= k) or bool(xp.any(slack > rounding)):
+            if not (1 <= self.rho <= k) or bool(xp.any(slack > _rounding(target))):
                 best = KSeq(steps=self.steps).slowdown(target, draft, k)
                 raise InputError(
-                    f"`rho` is {self.rho}; lossless values run from rho* = {float(xp.max(best)):.9g} "
-                    f"for these laws up to k = {k}"
+                    f"`rho` is {self.rho}; lossless values run from rho* = "
+                    f"{float(xp.max(best)):.9g} for these laws up to k = {k}"
                 )
             return rho
         low, high = one, one * k
@@ -74,8 +73,8 @@ class KSeq(VerificationRule):
             middle = (low + high) / 2
             above = _excess(target, draft, middle, k) > 0
             low, high = xp.where(above, middle, low), xp.where(above, high, middle)
-        # rho = 1 itself may be the root (p = q on the support of q).
-        at_one = _excess(target, draft, one, k) <= 0
+        # rho = 1 is the root where beta(1) = 1, a root of order k, so bisection cannot see it.
+        at_one = _excess(target, draft, one, k) <= _rounding(target)
         return xp.where(at_one, one, high)
 
     def _verdict(self, target: Array, draft: Array, drafts: Array) -> Verdict:
@@ -108,6 +107,11 @@ class KSeq(VerificationRule):
         lucky = total(left * (1 - (1 - rejected) ** k))
         # (left sums to 1 - ladder, so it is already weighted by the chance of getting there)
         return Rates((ladder + lucky)[..., 0], ladder[..., 0])
+
+
+def _rounding(law: Array) -> float:
+    """How far above 0 `_excess` may come out at a root: a few units in the last place."""
+    return 0.0 if is_exact(law) else 8 * float(namespace(law).finfo(law.dtype).eps)
 
 
 def _excess(target: Array, draft: Array, rho: Array, k: int) -> Array:

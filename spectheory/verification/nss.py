@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from spectheory.arrays import Array, namespace, pick, total
 from spectheory.distributions import normalise
-from spectheory.drafting import greedy, heterogeneous, iid
+from spectheory.drafting.scheme import scheme as draft_scheme
 from spectheory.verdict import Verdict
 from spectheory.verification.rule import Rates, VerificationRule, among, unique_slots
 
@@ -17,8 +17,8 @@ class NaiveSampling(VerificationRule):
     """Draw ``Y ~ p``; it is accepted if it is among the drafts.
 
     Lossless for any draft law whatever, since the drafts do not touch Y. Acceptance
-    ``sum_x p(x) P(x in drafts)``; optimal where the draft set is deterministic. As a ladder: draft i
-    is taken with its target mass, given that no earlier one was.
+    ``sum_x p(x) P(x in drafts)``; optimal where the draft set is deterministic. As a ladder: draft
+    i is taken with its target mass, given that no earlier one was.
 
     Reference: miao2024specinfer, section 4 (naive sampling).
 
@@ -47,15 +47,8 @@ class NaiveSampling(VerificationRule):
         return Verdict.from_masses(drafts, mass, normalise(left, fallback=target))
 
     def _rates(self, target: Array, draft: Array, k: int, scheme: str) -> Rates | None:
-        schemes = {
-            "iid": iid.IndependentDrafts,
-            "greedy": greedy.GreedyDrafts,
-            "heterogeneous": heterogeneous.HeterogeneousDrafts,
-        }
-        if k > 1 and scheme not in schemes:
+        included = draft_scheme(scheme).inclusion(draft, k)
+        if included is None:
             return None
-        included = (
-            schemes[scheme]().inclusion(draft, k) if k > 1 or scheme == "heterogeneous" else draft
-        )
         hit = total(target * included)[..., 0]
         return Rates(hit, hit)

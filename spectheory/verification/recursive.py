@@ -41,11 +41,9 @@ class Recursive(VerificationRule):
         return Verdict(drafts, namespace(target).stack(accept, axis=-1), left)
 
     def _rates(self, target: Array, draft: Array, k: int, scheme: str) -> Rates:
-        left = target
-        missed = None
+        left, missed = target, 1
         for i in range(k):
             law = draft[..., i, :] if scheme == "heterogeneous" else draft
-            miss = 1 - overlap(left, law)
-            missed = miss if missed is None else missed * miss
+            missed = missed * (1 - overlap(left, law))
             left = residual(left, law)
         return Rates(1 - missed, 1 - missed)

@@ -48,8 +48,8 @@ class RecursiveWithoutReplacement(VerificationRule):
         if k == 1:
             return Rates(first, first)
         xp = namespace(target, draft)
-        # Rejected on x with mass (q - p)_+(x), then accepted with sum_y min(p_2(y), q(y) / (1 - q(x)));
-        # y = x adds nothing, as p_2(x) = 0 there.
+        # Rejected on x with mass (q - p)_+(x), then accepted with chance
+        # sum_y min(p_2(y), q(y) / (1 - q(x))), where y = x adds nothing, as p_2(x) = 0.
         rejected = draft - xp.minimum(target, draft)
         second = clipped_mass(residual(target, draft), draft, rest_scale(draft))
         ladder = first + total(rejected * second)[..., 0]
@@ -57,7 +57,7 @@ class RecursiveWithoutReplacement(VerificationRule):
 
 
 def rest_scale(draft: Array) -> Array:
-    """``(..., V)``: 1 / (1 - q(x)), the renormalisation once x has gone; 0 where nothing is left."""
+    """``(..., V)``: 1 / (1 - q(x)), the scale once x has gone; 0 where nothing is left."""
     left = total(draft) - draft
     positive = left > 0
     xp = namespace(draft)

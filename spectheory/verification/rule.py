@@ -37,7 +37,7 @@ class VerificationRule(ABC):
         reference: citation key of the source.
         lossless: whether the output law is the target's (law-lossless).
         lossless_under: keys of the draft schemes for which that is proved by enumeration.
-        biased_under: for a declared-lossy rule, the schemes for which `output_law` is its exact law.
+        biased_under: for a declared-lossy rule, the schemes for which `output_law` is exact.
         dominates: keys of rules whose acceptance is never above this rule's, scheme by scheme.
         most_drafts: largest k the rule is defined for; None for any.
         least_drafts: smallest k.

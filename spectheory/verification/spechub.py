@@ -25,10 +25,10 @@ from spectheory.verification.rule import Rates, VerificationRule
 class SpecHub(VerificationRule):
     """Spend each pair's mass on the other token first, and what is left on the hub.
 
-    With hub a and ``w = q / (1 - q(a))`` off a, the pair {a, x} occurs with probability w(x). Output
-    x with mass ``min(p(x), w(x))``; the leftover L goes to a up to p(a), and what then remains of p
-    is the residual law. Acceptance ``p(a) + sum_{x != a} min(p, w)``, optimal for this draft law;
-    the ladder falls short of it when p(a) > L.
+    With hub a and ``w = q / (1 - q(a))`` off a, the pair {a, x} occurs with probability w(x).
+    Output x with mass ``min(p(x), w(x))``; the leftover L goes to a up to p(a), and what then
+    remains of p is the residual law. Acceptance ``p(a) + sum_{x != a} min(p, w)``, optimal for
+    this draft law; the ladder falls short of it when p(a) > L.
 
     Reference: sun2024spechub, Algorithm 1. The published pair law ``Q(x, a) = q(x)``,
     ``Q(a, x) = q(a) q(x) / (1 - q(a))`` has the same set law as `greedy` with k = 2; the order of
@@ -59,7 +59,7 @@ class SpecHub(VerificationRule):
         return Verdict.from_masses(drafts, masses, normalise(left, fallback=target))
 
     def _rates(self, target: Array, draft: Array, k: int, scheme: str) -> Rates:
-        hub, to_hub, left = _plan(target, draft)
+        hub, to_hub, _ = _plan(target, draft)
         first = total(namespace(target).minimum(without(target, hub[..., 0]), rest_law(draft, 2)))
         on_hub = pick(target, hub[..., 0])
         ladder = first[..., 0] + (1 - first[..., 0]) * to_hub

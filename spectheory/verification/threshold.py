@@ -1,4 +1,4 @@
-"""Threshold acceptance: keep a draft whose probability ratio reaches a constant. Lossy by design."""
+"""Threshold acceptance: keep a draft whose ratio p / q reaches a constant. Lossy by design."""
 
 from __future__ import annotations
 

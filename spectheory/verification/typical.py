@@ -22,8 +22,8 @@ from spectheory.verification.rule import Rates, VerificationRule
 class Typical(VerificationRule):
     """Accept the first draft with ``p(x) > min(epsilon, delta exp(-H(p)))``, else draw from p.
 
-    Deterministic, and blind to the draft law. Its output law is a mixture of the draft restricted to
-    the accepted set A and the target: with i.i.d. drafts
+    Deterministic, and blind to the draft law. Its output law is a mixture of the draft restricted
+    to the accepted set A and the target: with i.i.d. drafts
     ``q 1_A (1 - (1 - q(A))^k) / q(A) + (1 - q(A))^k p``, so the bias is exact and known.
 
     Args:
