@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spectheory.arrays import Array, is_exact
-from spectheory.distributions import check_pmf, check_same_vocabulary
+from spectheory.distributions import MASS_TOLERANCE, check_pmf, check_same_vocabulary
 from spectheory.errors import InputError
 
 BINS = 4096
@@ -108,7 +108,8 @@ def rows_of(target: Array, draft: Array, k: int) -> tuple[np.ndarray, np.ndarray
             raise InputError(
                 f"`{name}` holds Fraction; `optimal_value` computes exactly, this in float64"
             )
-        if law.ndim < 1 or law.shape[-1] == 0 or "float" not in str(law.dtype):
+        dtype = str(law.dtype).rpartition(".")[2]
+        if law.ndim < 1 or law.shape[-1] == 0 or dtype not in MASS_TOLERANCE:
             check_pmf(name, law)  # refuses it, with the reason
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InputError(f"`k` is {k!r}; expected an integer >= 1")
