@@ -5,14 +5,30 @@ By max-flow and min-cut, the largest P(output is a draft) of any lossless rule i
     alpha* = 1 + min over subsets H of [ p(H) - Q(H) ],        Q(H) = P(all drafts lie in H).
 
 For the schemes of this library but one, the minimum is attained on a prefix of a known token order,
-so one pass over the sorted vocabulary finds it.
+so one pass over the sorted vocabulary finds it. The objective can have many local minima along the
+order: every prefix is looked at.
 """
 
 from __future__ import annotations
 
-from spectheory.arrays import Array, namespace
+from typing import NamedTuple
+
+from spectheory.arrays import Array, is_exact, namespace
 from spectheory.distributions import check_pmf, check_same_vocabulary
+from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.scheme import scheme as draft_scheme
+
+
+class SubsetBound(NamedTuple):
+    """The best prefix bound.
+
+    Attributes:
+        value: ``(...)`` bound ``1 + p(H) - Q(H)``.
+        witness: ``(..., V)`` boolean mask of H; with ties in p/q other subsets attain it too.
+    """
+
+    value: Array
+    witness: Array
 
 
 def optimal_value(target: Array, draft: Array, k: int, scheme: str = "iid") -> Array:
@@ -26,7 +42,7 @@ def optimal_value(target: Array, draft: Array, k: int, scheme: str = "iid") -> A
 
     Returns:
         ``(...)``. Exact where the scheme's `prefix_exact` is true; for heterogeneous drafts with
-        k > 1 an upper bound on the optimum.
+        k > 1 an upper bound on the optimum. float32 laws are summed in float64.
 
     Raises:
         InputError: see `DraftScheme.check`; DistributionError: a law that is none.
@@ -38,12 +54,48 @@ def optimal_value(target: Array, draft: Array, k: int, scheme: str = "iid") -> A
     >>> round(float(optimal_value(p, q, 2)), 12)
     0.89
     """
+    return best_prefix(target, draft, k, scheme).value
+
+
+def best_prefix(target: Array, draft: Array, k: int, scheme: str = "iid") -> SubsetBound:
+    """The prefix of least bound, as `optimal_value`, with the subset that attains it.
+
+    >>> import numpy as np
+    >>> p, q = np.array([0.3, 0.4, 0.3]), np.array([0.6, 0.3, 0.1])
+    >>> best_prefix(p, q, 2).witness.tolist()
+    [True, True, False]
+    """
     law = draft_scheme(scheme)
     check_same_vocabulary(target, draft)
     check_pmf("target", target)
     law.check(draft, k)
     xp = namespace(target, draft)
+    if not is_exact(target):
+        target, draft = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
     order = law.prefix_order(target, draft, k)
     covered = xp.cumulative_sum(xp.take_along_axis(target, order, axis=-1), axis=-1)
-    slack = xp.min(covered - law.prefix_containment(draft, k, order), axis=-1, keepdims=True)
-    return (1 + xp.minimum(slack, slack * 0))[..., 0]
+    slack = covered - 1 + _missed(law, draft, k, order)
+    best = xp.min(slack, axis=-1, keepdims=True)
+    place = xp.argmax(xp.astype(slack == best, xp.int64), axis=-1, keepdims=True)
+    # The empty set has slack 0; it wins ties, being the smallest minimiser.
+    length = xp.where(best < 0, place + 1, place * 0)
+    rank = xp.argsort(order, axis=-1)
+    return SubsetBound((1 + xp.minimum(best, best * 0))[..., 0], rank < length)
+
+
+def _missed(law: DraftScheme, draft: Array, k: int, order: Array) -> Array:
+    """``1 - Q`` of every prefix: the probability that some draft lies outside.
+
+    For i.i.d. drafts it is formed from the mass outside, ``1 - (1 - s)^k``, so that a prefix that
+    holds nearly everything loses no digits.
+    """
+    if law.key != "iid" or is_exact(draft):
+        return 1 - law.prefix_containment(draft, k, order)
+    xp = namespace(draft)
+    ranked = xp.take_along_axis(draft, order, axis=-1)
+    outside = xp.flip(xp.cumulative_sum(xp.flip(ranked, axis=-1), axis=-1), axis=-1) - ranked
+    # (rounding can leave it a hair below 0, or at 1 where the draft begins with tokens of mass 0)
+    outside = xp.minimum(xp.maximum(outside, outside * 0), outside * 0 + 1)
+    whole = outside == 1
+    kept = xp.where(whole, outside * 0, outside)
+    return xp.where(whole, outside * 0 + 1, -xp.expm1(k * xp.log1p(-kept)))
