@@ -203,7 +203,8 @@ def top_p(law: Array, mass: float) -> Array:
     xp = namespace(law)
     order = descending(law)
     ranked = xp.take_along_axis(law, order, axis=-1)
-    before = xp.cumulative_sum(ranked, axis=-1) - ranked
+    through = xp.cumulative_sum(ranked, axis=-1)
+    before = xp.concat([through[..., :1] * 0, through[..., :-1]], axis=-1)
     kept_ranked = xp.where(before < mass, ranked, ranked * 0)
     back = xp.argsort(order, axis=-1)
     return normalise(xp.take_along_axis(kept_ranked, back, axis=-1), fallback=law)

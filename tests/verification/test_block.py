@@ -1,4 +1,4 @@
-"""Block verification: exact losslessness by enumeration, and optimality for one path by a program."""
+"""Block verification: losslessness by enumeration, optimality for one path by a program."""
 
 from __future__ import annotations
 

@@ -1,0 +1,66 @@
+"""What a user meets first: the import, the README, the citations."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from spectheory import catalogue
+from spectheory.drafting.scheme import schemes
+from spectheory.literature.reported import HANDS, citation_keys, reported
+from spectheory.verification.rule import rules
+
+ROOT = Path(__file__).parents[1]
+ISSUED_KEYS = {
+    "rejection",
+    "naive",
+    "nss",
+    "k_seq",
+    "recursive",
+    "recursive_without_replacement",
+    "spechub",
+    "greedy_optimal",
+    "gumbel_list",
+    "typical",
+    "threshold",
+}
+
+
+def test_import_needs_numpy_and_scipy_only():
+    program = (
+        "import sys, numpy, scipy; before = set(sys.modules); import spectheory;"
+        "new = {m.partition('.')[0] for m in set(sys.modules) - before};"
+        "print(*(m for m in new if m not in sys.stdlib_module_names))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == {"spectheory"}
+
+
+def test_catalogue_holds_the_rules_and_schemes_that_others_name():
+    assert rules().keys() >= ISSUED_KEYS
+    assert schemes().keys() >= {
+        "iid",
+        "without_replacement",
+        "distinct",
+        "greedy",
+        "heterogeneous",
+    }
+
+
+def test_readme_catalogue_is_fresh():
+    assert catalogue.main(["--check", str(ROOT / "README.md")]) == 0
+
+
+def test_every_citation_resolves():
+    cited = {thing.reference for thing in [*rules().values(), *schemes().values()]}
+    assert cited <= citation_keys()
+
+
+def test_every_reported_number_has_its_place():
+    for path in (ROOT / "spectheory" / "literature").glob("*.toml"):
+        entries = reported(path.stem)
+        assert entries
+        assert all(entry.where and entry.hand in HANDS for entry in entries.values())
