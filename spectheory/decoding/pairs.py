@@ -43,7 +43,7 @@ def pair(key: str = "smollm2", *, allow_unofficial: bool = False) -> Pair:
         UnknownName: no such pair, or a draft that is neither a model, ``exit:L`` nor ``ngram:N``.
 
     >>> sorted(pair("smollm2").drafts)
-    ['exit:10', 'exit:20', 'exit:25', 'ngram:3']
+    ['exit:20', 'exit:25', 'exit:28', 'ngram:5']
     """
     table = named(tables()["pairs"], key, "pair")
     target: Callable[[], TransformerModel]
