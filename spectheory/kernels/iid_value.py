@@ -32,6 +32,23 @@ def missed(tail: float, k: int) -> float:
     return tail * terms
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def normalise_into(law: np.ndarray, out: np.ndarray) -> tuple[float, float]:
+    """Write ``law`` divided by its sum to ``out``; return the sum and the lowest entry."""
+    total, lowest = 0.0, law[0]
+    for start in range(0, law.shape[0], _BLOCK):
+        block = law[start : start + _BLOCK]
+        part = 0.0
+        for x in block:
+            part += x
+            lowest = min(lowest, x)
+        total += part
+    scale = 1.0 / total if total != 0.0 else 0.0
+    for i in range(law.shape[0]):
+        out[i] = law[i] * scale
+    return total, lowest
+
+
 @numba.njit(cache=True, nogil=True)
 def scan(mass: np.ndarray, edges: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Tails above each bin, a bound on each bin's inner losses, and the best bin boundary.

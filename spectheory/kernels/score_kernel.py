@@ -12,8 +12,6 @@ short pieces keep their digits anywhere on the axis.
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
@@ -41,15 +39,20 @@ def power(base: float, exponent: int) -> float:
 
 @numba.njit(cache=True, nogil=True)
 def chord(a: float, b: float, k: int) -> float:
-    """``(b^k - a^k) / (b - a)`` for 0 <= a <= b, to full relative precision; k a^(k-1) at a = b."""
-    if k > 32 and b > a:
-        return power(b, k - 1) * -math.expm1(k * math.log1p(-(b - a) / b)) * b / (b - a)
-    if k > 32:
-        return k * power(b, k - 1)
-    total, factor = 1.0, 1.0
-    for _ in range(k - 1):
-        factor *= a
-        total = total * b + factor
+    """``(b^k - a^k) / (b - a)`` for a, b >= 0, by doubling k: sums of positive terms only."""
+    total, power_a, power_b = 1.0, a, b
+    bit = 1
+    while 2 * bit <= k:
+        bit *= 2
+    while bit > 1:
+        bit >>= 1
+        total *= power_a + power_b
+        power_a *= power_a
+        power_b *= power_b
+        if k & bit:
+            total = total * b + power_a
+            power_a *= a
+            power_b *= b
     return total
 
 
@@ -164,8 +167,8 @@ def _split(
     y and is convex, so Newton from the least y ascends to the root without overshooting.
     """
     least, most = max(0.0, edge + rest - 1.0), min(reach, rest)
-    if area(right - least, right, k, floor) + area(edge, edge + rest - least, k, floor) <= goal:
-        return min(least, most)
+    if least >= most:
+        return most
     flat = max(right - floor, 0.0)  # beyond this length, the left part gains nothing more
     if flat < most:
         left = area(floor, right, k, floor)
@@ -289,21 +292,21 @@ def settle(
         if length[g] <= 0.0:
             floors[g] = 1.0
             continue
-        for _ in range(64):
+        total = 0.0
+        for n in range(start[g], start[g + 1]):
+            total += area(low[n], high[n], k, floor)
+        goal = level[g] * length[g] * (1.0 + _ROUNDING)
+        while total > goal:  # give up what exceeds the goal, from the lowest accepted scores
+            lowest, end = 1.0, 1.0
+            for n in range(start[g], start[g + 1]):
+                if high[n] > floors[g] and max(low[n], floors[g]) < lowest:
+                    lowest, end = max(low[n], floors[g]), high[n]
+            raised = (power(lowest, k) + total - goal) ** (1.0 / k)
+            floors[g] = min(max(raised, np.nextafter(lowest, 2.0)), end)
             total = 0.0
-            lowest, lowest_end = 1.0, 1.0
             for n in range(start[g], start[g + 1]):
                 total += area(low[n], high[n], k, floors[g])
-                if high[n] > floors[g] and max(low[n], floors[g]) < lowest:
-                    lowest, lowest_end = max(low[n], floors[g]), high[n]
-            mean[g] = total / length[g]
-            if mean[g] <= level[g] * (1.0 + _ROUNDING):
-                break
-            excess = total - level[g] * length[g]
-            raised = (power(lowest, k) + excess) ** (1.0 / k)
-            floors[g] = min(max(raised, np.nextafter(lowest, 2.0)), lowest_end)
-        if mean[g] > level[g] * (1.0 + _ROUNDING):
-            floors[g], mean[g] = 1.0, 0.0
+        mean[g] = total / length[g]
     return before, length, floors, mean
 
 
@@ -318,7 +321,7 @@ def capped_ratios(target: np.ndarray, draft: np.ndarray, k: int) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def group_tokens(
-    target: np.ndarray, draft: np.ndarray, order: np.ndarray, ratios: np.ndarray
+    draft: np.ndarray, order: np.ndarray, ratios: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Group of each token by `merge` (-1: never proposed), and the groups' masses and levels."""
     size = order.shape[0]
@@ -337,13 +340,23 @@ def group_tokens(
 
 
 @numba.njit(cache=True, nogil=True)
-def accept_tokens(
-    target: np.ndarray, draft: np.ndarray, group_of: np.ndarray, cut: int, mean: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Accepted mass, what is left of the target, and its running total.
+def plan_tokens(
+    target: np.ndarray, draft: np.ndarray, order: np.ndarray, ratios: np.ndarray, k: int
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """The exact plan from the tokens in ascending order of `capped_ratios`.
 
-    Also gives the tokens of the groups from ``cut`` on, in ``group_of``, the one group they form.
+    Python calls this and not its parts: numba's cache mislays the environment of a function that is
+    both called from Python and compiled into another cached one.
+
+    Returns:
+        masses: accepted mass, what it leaves of the target, its running total, each ``(V,)``.
+        pieces: group of each token, start, low, high, before, length, floor; see `Pieces`.
     """
+    group_of, mass, level = group_tokens(draft, order, ratios)
+    loss, cut = cap_groups(mass, level, k)
+    floor = loss ** (1.0 / k)
+    low, high, start = curtain(mass, level, cut, k, floor)
+    before, length, floors, mean = settle(low, high, start, level[: cut + 1], k, floor)
     accepted, left = np.empty_like(target), np.empty_like(target)
     running = np.empty_like(target)
     total = 0.0
@@ -355,4 +368,5 @@ def accept_tokens(
         left[x] = target[x] - accepted[x]
         total += left[x]
         running[x] = total
-    return accepted, left, running
+    masses = (accepted, left, running)
+    return masses, (group_of, start, low, high, before, length, floors)

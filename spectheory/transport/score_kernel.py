@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spectheory.arrays import Array
-from spectheory.distributions import check_pmf, normalise
+from spectheory.distributions import check_pmf
 from spectheory.errors import ImpossibleDraft, ShapeError
 from spectheory.transport.iid_value import iid_optimum, rows_of
 from spectheory.verdict import Draw, Verdict
@@ -152,38 +152,57 @@ def score_kernel_plan(target: Array, draft: Array, k: int) -> ScoreKernelPlan:
     >>> plan.sample(np.array([0, 2]), np.array([0.5, 0.5, 0.5]))
     Draw(token=array(2), slot=array(1))
     """
-    from spectheory.kernels import score_kernel as kernel
     from spectheory.kernels.score_draws import Pieces
+    from spectheory.kernels.score_kernel import capped_ratios, plan_tokens
 
     target, draft = one_position(target, draft, k)
     dual = float(iid_optimum(target, draft, k).value)
-    ratios = kernel.capped_ratios(target, draft, k)
-    group_of, mass, level = kernel.group_tokens(target, draft, np.argsort(ratios), ratios)
-    loss, cut = kernel.cap_groups(mass, level, k)
-    floor = loss ** (1 / k)
-    low, high, start = kernel.curtain(mass, level, cut, k, floor)
-    before, length, floors, mean = kernel.settle(low, high, start, level, k, floor)
-    accepted, left, running = kernel.accept_tokens(target, draft, group_of, cut, mean)
-    groups = np.arange(cut + 1, dtype=np.int32)
+    ratios = capped_ratios(target, draft, k)
+    masses, (group_of, *pieces) = plan_tokens(target, draft, np.argsort(ratios), ratios, int(k))
+    own = np.arange(len(pieces[0]) - 1, dtype=np.int32)  # each group is a bin of its own
+    return assemble(
+        target, draft, k, dual, masses, Pieces(group_of, own, own, np.empty(0), *pieces)
+    )
+
+
+def assemble(
+    target: np.ndarray,
+    draft: np.ndarray,
+    k: int,
+    dual: float,
+    masses: tuple[np.ndarray, ...],
+    pieces: tuple[np.ndarray, ...],
+) -> ScoreKernelPlan:
+    """The plan from what a set-up kernel returns; ``dual`` bounds every rule's acceptance."""
+    accepted, left, running = masses
+    spare = running[-1]
     return ScoreKernelPlan(
         target,
         draft,
-        k,
+        int(k),
         accepted,
-        normalise(left, fallback=target),
+        left / spare if spare > 0 else target,
         max(dual - float(accepted.sum()), 0.0),
-        running if running[-1] > 0 else np.cumsum(target),
-        Pieces(group_of, groups, groups, np.empty(0), start, low, high, before, length, floors),
+        running if spare > 0 else np.cumsum(target),
+        pieces,
     )
 
 
 def one_position(target: Array, draft: Array, k: int) -> tuple[np.ndarray, np.ndarray]:
     """A checked pair of ``(V,)`` laws as float64, each divided by its sum."""
+    from spectheory.kernels.iid_value import normalise_into
+
     targets, drafts, shape = rows_of(target, draft, k)
     if shape:
         raise ShapeError(
             f"the laws have batch shape {shape}; a plan is for one position, shape (V,)"
         )
-    check_pmf("target", target)
-    check_pmf("draft", draft)
-    return targets[0] / targets[0].sum(), drafts[0] / drafts[0].sum()
+    normalised = np.empty_like(targets[0]), np.empty_like(drafts[0])
+    for name, law, given, out in (
+        ("target", targets[0], target, normalised[0]),
+        ("draft", drafts[0], draft, normalised[1]),
+    ):
+        mass, lowest = normalise_into(law, out)
+        if not (abs(mass - 1) <= 1e-9 and lowest >= 0):
+            check_pmf(name, given)
+    return normalised
