@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Simulations: one experiment a file, a frozen ``Config`` and ``run(config)`` -> table (polars)."""

@@ -12,7 +12,7 @@ from spectheory.distributions import normalise
 from spectheory.errors import ImpossibleDraft
 from spectheory.transport.acceptance import TOLERANCE, Acceptance
 from spectheory.transport.problem import NO_TOKEN, TransportProblem, canonical_sets
-from spectheory.verdict import Verdict
+from spectheory.verdict import Draw, Verdict
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,10 @@ class TransportPlan:
         masses = np.sum(np.where(first, shares[..., None, :], shares[..., None, :] * 0), axis=-1)
         residual = np.broadcast_to(self.residual, (*drafts.shape[:-1], self.residual.shape[0]))
         return Verdict.from_masses(drafts, masses, residual)
+
+    def sample(self, drafts: Array, uniforms: Array) -> Draw:
+        """Draw the output on a tape; see `Verdict.sample`."""
+        return self.verdict(drafts).sample(uniforms)
 
     def _find(self, rows: np.ndarray) -> np.ndarray:
         known = {tuple(row): i for i, row in enumerate(self.problem.sets.tolist())}

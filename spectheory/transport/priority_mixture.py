@@ -19,14 +19,15 @@ from spectheory.distributions import check_pmf, check_same_vocabulary, residual
 from spectheory.drafting.scheme import scheme as draft_scheme
 from spectheory.errors import DistributionError, ImpossibleDraft, InputError, ShapeError
 from spectheory.transport.acceptance import TOLERANCE, Acceptance
+from spectheory.transport.optimal_base import optimal_base
 from spectheory.transport.order_base import base_of_order
 from spectheory.transport.simplex_fit import fit_weights
 from spectheory.transport.subset_dual import best_prefix
 from spectheory.transport.subset_search import search_subsets
-from spectheory.verdict import Verdict
+from spectheory.verdict import Draw, Verdict
 
-DENOMINATOR = 1_000_000
-"""Weights of an exact mixture are multiples of about one over this."""
+DENOMINATOR = 1 << 50
+"""Weights of an exact mixture are multiples of about one over this: float64 to its last digits."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,13 @@ class PriorityMixture:
     ) -> PriorityMixture:
         """Mix orders until the gap is small enough, or the budget is spent.
 
-        Minimises ``sum_x p (1 - b/p)_+^2 / 2`` over the bases b, whose minimisers all attain the
-        optimum. Each round ranks the tokens by how far b falls short of p, adds the base of that
-        order, and fits all weights again (`fit_weights`). The best mixture of all rounds is kept.
+        With b* the minimal-divergence base and ``m = min(b*, p)`` the mass to accept, minimises
+        ``sum_x m (1 - b/m)_+^2 / 2`` over the bases b, which is 0 at an optimum. Each round ranks
+        the tokens by how far b falls short of m, adds the base of that order, and fits all weights
+        again (`fit_weights`). Every optimal order puts the hull faces of slope below 1 in their
+        order of priority, so ranking happens within a face only. Heterogeneous drafts have no known
+        b*: there m = p, and the two faces are the witness and its complement. The best mixture of
+        all rounds is kept.
 
         Args:
             target: ``(V,)``, one position.
@@ -108,6 +113,7 @@ class PriorityMixture:
         p = target.astype(np.float64) / np.sum(target, dtype=np.float64)
         q = draft.astype(np.float64) / np.sum(draft, axis=-1, keepdims=True, dtype=np.float64)
         bound, witness = _upper_bound(p, q, k, scheme)
+        aim, face = _aim(p, q, k, scheme, witness)
         base_of = base_of_order(law, q, k)
         end = time.perf_counter() + seconds
         order = law.prefix_order(p, q, k)
@@ -117,7 +123,7 @@ class PriorityMixture:
         for _ in range(most_orders):
             ranks = np.concatenate([ranks, np.argsort(order)[None, :].astype(np.int32)])
             bases = np.concatenate([bases, base_of(order)[None, :]])
-            weights = fit_weights(bases, p, np.append(weights, 0.0 if len(weights) else 1.0))
+            weights = fit_weights(bases, aim, np.append(weights, 0.0 if len(weights) else 1.0))
             kept = weights > 0
             ranks, bases, weights = ranks[kept], bases[kept], weights[kept]
             base = weights @ bases
@@ -126,7 +132,7 @@ class PriorityMixture:
                 best = mixture
             if best.gap <= gap or time.perf_counter() > end:
                 break
-            order = _shortfall_order(p, base)
+            order = _shortfall_order(aim, base, face)
         assert best is not None
         return best
 
@@ -217,6 +223,10 @@ class PriorityMixture:
         law = np.broadcast_to(self.residual, (*drafts.shape[:-1], size))
         return Verdict.from_masses(drafts, picked * accept, law)
 
+    def sample(self, drafts: Array, uniforms: Array) -> Draw:
+        """Draw the output on a tape; see `Verdict.sample`."""
+        return self.verdict(drafts).sample(uniforms)
+
 
 def _upper_bound(target: Array, draft: Array, k: int, scheme: str) -> tuple[Array, np.ndarray]:
     """The best known bound: the sorted prefix, or for heterogeneous drafts the subset search."""
@@ -226,11 +236,23 @@ def _upper_bound(target: Array, draft: Array, k: int, scheme: str) -> tuple[Arra
     return best_prefix(target, draft, k, scheme)
 
 
-def _shortfall_order(target: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Tokens by how far the base falls short of the target, relative to it; the worst last."""
-    share = np.full(target.shape, np.inf)
-    np.divide(base, target, out=share, where=target > 0)
-    return np.argsort(-share, kind="stable")
+def _aim(
+    target: np.ndarray, draft: np.ndarray, k: int, scheme: str, witness: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The accepted mass to reach, and for each token its face: the lower, the more preferred."""
+    if scheme == "heterogeneous":
+        return target, witness.astype(np.float64)
+    base = optimal_base(target, draft, k, scheme)
+    slope = np.ones(base.shape)
+    np.divide(base, target, out=slope, where=target > base)
+    return np.minimum(base, target), np.round(slope, 9)  # rounding joins what is one face
+
+
+def _shortfall_order(aim: np.ndarray, base: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """Tokens by face, then by how far the base falls short, relative to the aim; the worst last."""
+    share = np.full(aim.shape, np.inf)
+    np.divide(base, aim, out=share, where=aim > 0)
+    return np.lexsort((-share, -face))
 
 
 def _rational(weights: np.ndarray) -> Array:

@@ -84,8 +84,10 @@ class GumbelList(VerificationRule):
 
         seen = (law > UNSEEN) & (race.cost < xp.inf)
         fastest = float(xp.max(xp.where(seen, race.cost, xp.ones_like(race.cost))))
-        parts = (np.asarray(a) for a in (weight, law, race.cost, race.slope))
-        hit = xp.asarray(list_acceptance(*parts, k, _time_nodes(fastest, RATE_STEP)))
+        cost, slope = np.asarray(race.cost), np.asarray(race.slope)
+        nodes = _time_nodes(fastest, RATE_STEP)
+        hit = list_acceptance(np.asarray(weight), np.asarray(law), cost, slope, k, nodes)
+        hit = xp.asarray(hit)
         return Rates(hit, hit)
 
 

@@ -42,6 +42,10 @@ class VerificationRule(ABC):
         most_drafts: largest k the rule is defined for; None for any.
         least_drafts: smallest k.
         maximal_at_one: whether one draft is accepted with probability 1 - TV.
+        exact: whether it runs on Fractions; if not it is float64 only, and its losslessness is
+            checked by enumeration to 1e-12.
+        iterative: whether set-up is an optimisation of seconds a position at V = 50,000, which
+            tables over many positions leave out.
     """
 
     key: ClassVar[str]
@@ -53,6 +57,8 @@ class VerificationRule(ABC):
     least_drafts: ClassVar[int] = 1
     most_drafts: ClassVar[int | None] = None
     maximal_at_one: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
+    iterative: ClassVar[bool] = False
 
     @classmethod
     def examples(cls) -> Iterator[VerificationRule]:
