@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from spectheory.arrays import Array, is_exact, namespace
 from spectheory.distributions import check_pmf, check_same_vocabulary
 from spectheory.drafting.scheme import DraftScheme
@@ -72,6 +74,9 @@ def best_prefix(target: Array, draft: Array, k: int, scheme: str = "iid") -> Sub
     xp = namespace(target, draft)
     if not is_exact(target):
         target, draft = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
+    batch = np.broadcast_shapes(target.shape[:-1], draft.shape[: draft.ndim - 1 - law.per_slot])
+    target = xp.broadcast_to(target, (*batch, target.shape[-1]))
+    draft = xp.broadcast_to(draft, (*batch, *draft.shape[draft.ndim - 1 - law.per_slot :]))
     order = law.prefix_order(target, draft, k)
     covered = xp.cumulative_sum(xp.take_along_axis(target, order, axis=-1), axis=-1)
     slack = covered - 1 + _missed(law, draft, k, order)
