@@ -7,7 +7,7 @@ import numpy as np
 
 from spectheory.kernels.iid_value import missed, scan
 from spectheory.kernels.ratio_histogram import histogram
-from spectheory.kernels.score_kernel import cap_groups, curtain, merge, settle
+from spectheory.kernels.score_kernel import cap_groups, curtain, finish_residual, merge, settle
 
 
 @numba.njit(cache=True, nogil=True)
@@ -44,7 +44,7 @@ def plan_bins(
 
     Returns:
         least: a loss ``1 - alpha`` that no rule can go below, from the bin boundaries.
-        masses: accepted mass, what it leaves of the target, its running total, each ``(V,)``.
+        masses: accepted mass, residual law, a running total to draw from it by, each ``(V,)``.
         bin_of: ``(V,)``.
         group: ``(bins + 2,)`` group of each edge.
         pieces: start, low, high, before, length and floor, as in `score_draws.Pieces`.
@@ -87,5 +87,6 @@ def plan_bins(
         left[x] = target[x] - accepted[x]
         total += left[x]
         running[x] = total
+    finish_residual(target, left, running)
     masses = (accepted, left, running)
     return least, masses, bin_of, group, (start, low, high, before, length, floors)

@@ -340,6 +340,21 @@ def group_tokens(
 
 
 @numba.njit(cache=True, nogil=True)
+def finish_residual(target: np.ndarray, left: np.ndarray, running: np.ndarray) -> None:
+    """Divide ``left`` by its total; where nothing is left, both become those of the target."""
+    total = running[-1]
+    if total > 0.0:
+        scale = 1.0 / total
+        for x in range(left.shape[0]):
+            left[x] *= scale
+    else:
+        left[:] = target
+        for x in range(left.shape[0]):
+            total += target[x]
+            running[x] = total
+
+
+@numba.njit(cache=True, nogil=True)
 def plan_tokens(
     target: np.ndarray, draft: np.ndarray, order: np.ndarray, ratios: np.ndarray, k: int
 ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
@@ -349,7 +364,7 @@ def plan_tokens(
     both called from Python and compiled into another cached one.
 
     Returns:
-        masses: accepted mass, what it leaves of the target, its running total, each ``(V,)``.
+        masses: accepted mass, residual law, a running total to draw from it by, each ``(V,)``.
         pieces: group of each token, start, low, high, before, length, floor; see `Pieces`.
     """
     group_of, mass, level = group_tokens(draft, order, ratios)
@@ -368,5 +383,6 @@ def plan_tokens(
         left[x] = target[x] - accepted[x]
         total += left[x]
         running[x] = total
+    finish_residual(target, left, running)
     masses = (accepted, left, running)
     return masses, (group_of, start, low, high, before, length, floors)

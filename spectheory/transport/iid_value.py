@@ -22,7 +22,8 @@ from spectheory.arrays import Array, is_exact
 from spectheory.distributions import MASS_TOLERANCE, check_pmf, check_same_vocabulary
 from spectheory.errors import InputError
 
-BINS = 4096
+BINS = {0: 256, 8_000: 4096}
+"""Bins of the histogram from that vocabulary size on; more bins leave fewer tokens to sort."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def iid_optimum(target: Array, draft: Array, k: int) -> IidOptimum:
 
     targets, drafts, shape = rows_of(target, draft, k)
     found = np.empty((targets.shape[0], 5))
-    worst = optimum_rows(targets, drafts, int(k), *layout(int(k), BINS), found)
+    bins = max(count for size, count in BINS.items() if targets.shape[1] >= size)
+    worst = optimum_rows(targets, drafts, int(k), *layout(int(k), bins), found)
     if worst < 0 or found[:, 4].max(initial=0.0) > 1e-9:
         check_pmf("target", target)  # the kernel saw something odd: name it
         check_pmf("draft", draft)

@@ -174,18 +174,9 @@ def assemble(
     pieces: tuple[np.ndarray, ...],
 ) -> ScoreKernelPlan:
     """The plan from what a set-up kernel returns; ``dual`` bounds every rule's acceptance."""
-    accepted, left, running = masses
-    spare = running[-1]
-    return ScoreKernelPlan(
-        target,
-        draft,
-        int(k),
-        accepted,
-        left / spare if spare > 0 else target,
-        max(dual - float(accepted.sum()), 0.0),
-        running if spare > 0 else np.cumsum(target),
-        pieces,
-    )
+    accepted, residual, running = masses
+    lost = max(dual - float(accepted.sum()), 0.0)
+    return ScoreKernelPlan(target, draft, int(k), accepted, residual, lost, running, pieces)
 
 
 def one_position(target: Array, draft: Array, k: int) -> tuple[np.ndarray, np.ndarray]:

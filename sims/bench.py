@@ -1,0 +1,244 @@
+"""Time the optimum for i.i.d. drafts: value, plan set-up and draws, beside a sort of the ratios.
+
+``python -m sims.bench`` prints a Markdown table and writes it to out/bench.md. Times are medians of
+interleaved repeats in one process, so that ratios hold where the machine is shared; a row's sort is
+``numpy.argsort`` of the same ratio array.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from math import factorial, prod
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+import spectheory
+
+DRAWS = 2_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to time.
+
+    Attributes:
+        sizes: vocabulary sizes of the synthetic laws.
+        drafts: numbers of drafts.
+        sigma: standard deviation of the noise that turns target logits into draft logits.
+        repeats: interleaved repeats; the median is reported.
+        tuples: the linear program is run where the draft multisets are at most this many.
+        logits: ``.npz`` files with arrays ``target`` and ``draft`` of logits, ``(..., V)``.
+        positions: how many positions of each file are timed.
+        seed: of the synthetic logits and the draws.
+    """
+
+    sizes: tuple[int, ...] = (1_000, 32_000, 128_256, 262_144)
+    drafts: tuple[int, ...] = (2, 4, 8)
+    sigma: float = 0.7
+    repeats: int = 15
+    tuples: int = 3_000
+    logits: tuple[str, ...] = ()
+    positions: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; times in seconds, a draw's per draw."""
+
+    name: str
+    size: int
+    k: int
+    value: float
+    grouped_loss: float
+    sort: float
+    optimum: float
+    exact: float
+    grouped: float
+    draw: float
+    linear_program: float | None
+
+
+def synthetic(size: int, sigma: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A Zipf-like target with noisy ranks, entropy near 4.5 nats at 128k, and a noisy draft.
+
+    >>> target, draft = synthetic(1_000, 0.7, 0)
+    >>> target.shape, round(float(draft.sum()), 12)
+    ((1000,), 1.0)
+    """
+    rng = np.random.default_rng(seed)
+    logits = -1.5 * np.log(np.arange(size) + 3.0) + rng.normal(size=size)
+    rng.shuffle(logits)
+    return softmax(logits), softmax(logits + sigma * rng.normal(size=size))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Law of float64 logits."""
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+def pairs(config: Config) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Named (target, draft) laws."""
+    for size in config.sizes:
+        yield "synthetic", *synthetic(size, config.sigma, config.seed)
+    for file in config.logits:
+        with np.load(file) as arrays:
+            if not {"target", "draft"} <= set(arrays):
+                raise SystemExit(f"{file} holds {', '.join(arrays)}; expected `target`, `draft`")
+            laws = [
+                np.asarray(arrays[name], np.float64).reshape(-1, arrays[name].shape[-1])
+                for name in ("target", "draft")
+            ]
+        for at in range(min(config.positions, len(laws[0]))):
+            yield f"{Path(file).stem} {at}", softmax(laws[0][at]), softmax(laws[1][at])
+
+
+def linear_program(target: np.ndarray, draft: np.ndarray, k: int) -> float:
+    """Optimal acceptance by SciPy's HiGHS: most flow from draft multisets to their tokens."""
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_array
+
+    bags = list(combinations_with_replacement(np.flatnonzero(draft > 0).tolist(), k))
+    mass = [
+        prod(float(draft[x]) for x in bag)
+        * factorial(k)
+        / prod(factorial(bag.count(x)) for x in set(bag))
+        for bag in bags
+    ]
+    arcs = [(i, x) for i, bag in enumerate(bags) for x in sorted(set(bag))]
+    rows = [i for i, _ in arcs] + [len(bags) + x for _, x in arcs]
+    matrix = coo_array((np.ones(len(rows)), (rows, [*range(len(arcs))] * 2)))
+    matrix.resize((len(bags) + len(target), len(arcs)))
+    limits = np.concatenate([mass, target])
+    return -float(linprog(-np.ones(len(arcs)), A_ub=matrix.tocsr(), b_ub=limits).fun)
+
+
+def measure(name: str, target: np.ndarray, draft: np.ndarray, k: int, config: Config) -> Row:
+    """Time one pair of laws."""
+    from spectheory.transport.grouped_plan import grouped_plan
+    from spectheory.transport.iid_value import iid_optimum
+    from spectheory.transport.score_kernel import score_kernel_plan
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = target / draft
+    rng = np.random.default_rng(config.seed)
+    drafts = rng.choice(len(draft), size=(DRAWS, k), p=draft)
+    tape = rng.random((DRAWS, k + 1))
+    plan, grouped = score_kernel_plan(target, draft, k), grouped_plan(target, draft, k)
+    tasks: dict[str, Callable[[], object]] = {
+        "sort": lambda: np.argsort(ratios),
+        "optimum": lambda: iid_optimum(target, draft, k),
+        "exact": lambda: score_kernel_plan(target, draft, k),
+        "grouped": lambda: grouped_plan(target, draft, k),
+        "draw": lambda: plan.sample(drafts, tape),
+    }
+    taken: dict[str, list[float]] = {task: [] for task in tasks}
+    for _ in range(config.repeats + 1):  # the first one warms up and is left out
+        for task, call in tasks.items():
+            start = perf_counter()
+            call()
+            taken[task].append(perf_counter() - start)
+    times = {task: median(values[1:]) for task, values in taken.items()}
+    program = None
+    if prod(range(len(draft), len(draft) + k)) // factorial(k) <= config.tuples:
+        start = perf_counter()
+        found = linear_program(target, draft, k)
+        program = perf_counter() - start
+        assert abs(found - plan.value) < 1e-6, (found, plan.value)
+    return Row(
+        name=name,
+        size=len(draft),
+        k=k,
+        value=float(iid_optimum(target, draft, k).value),
+        grouped_loss=grouped.loss_bound,
+        linear_program=program,
+        **(times | {"draw": times["draw"] / DRAWS}),
+    )
+
+
+def run(config: Config) -> list[Row]:
+    """Time every pair of laws at every number of drafts, with progress on stderr."""
+    from rich.console import Console
+    from rich.progress import track
+
+    cases = [(*pair, k) for pair in pairs(config) for k in config.drafts]
+    # Small laws besides, where the linear program finishes.
+    small = synthetic(50, config.sigma, config.seed)
+    cases = [("synthetic", *small, k) for k in config.drafts] + cases
+    return [
+        measure(name, target, draft, k, config)
+        for name, target, draft, k in track(
+            cases, "timing", console=Console(stderr=True), transient=True
+        )
+    ]
+
+
+def render(rows: list[Row]) -> str:
+    """The Markdown table; every time also as a multiple of the sort."""
+    lines = [
+        "| laws | V | k | optimum | sort, ms | value | exact plan | grouped plan | grouped loss <= "
+        "| draw, µs | linear program |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        timed = [
+            f"{1e3 * seconds:.2f} ms ({seconds / row.sort:.2f}x)"
+            for seconds in (row.optimum, row.exact, row.grouped)
+        ]
+        program = "" if row.linear_program is None else f"{1e3 * row.linear_program:.0f} ms"
+        lines.append(
+            f"| {row.name} | {row.size:,} | {row.k} | {row.value:.6f} | {1e3 * row.sort:.2f} | "
+            + " | ".join(timed)
+            + f" | {row.grouped_loss:.0e} | {1e6 * row.draw:.2f} | {program} |"
+        )
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Processor, cores and versions, for the foot of the table."""
+    import numba
+    import scipy
+
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [
+            line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        processor = models[0].partition(":")[2].strip() if models else processor
+    return (
+        f"{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, "
+        f"NumPy {np.__version__}, SciPy {scipy.__version__}, Numba {numba.__version__}, "
+        f"spectheory {spectheory.__version__}. Medians of interleaved repeats; in brackets, "
+        "multiples of `numpy.argsort` of the ratios; a draw is one of a batch."
+    )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m sims.bench", description=__doc__)
+    parser.add_argument("--logits", nargs="*", default=(), metavar="FILE.npz")
+    parser.add_argument("--sizes", nargs="*", type=int, default=Config.sizes)
+    parser.add_argument("--repeats", type=int, default=Config.repeats)
+    arguments = parser.parse_args()
+    config = Config(
+        sizes=tuple(arguments.sizes), logits=tuple(arguments.logits), repeats=arguments.repeats
+    )
+    report = f"{render(run(config))}\n\n{machine()}\n"
+    print(report, end="")
+    out = Path("out/bench.md")
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(report, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
