@@ -19,7 +19,7 @@ def solve(problem: TransportProblem) -> TransportPlan:
         TooLarge: more than `EDGE_LIMIT` (set, token) pairs.
         InputError: the problem is exact; `max_flow` solves that without rounding.
 
-    Reference: sun2023spectr, section 3; khisti2025multidraft, section 4.
+    Reference: sun2023spectr, section 3; khisti2025multi, section 4.
 
     >>> from spectheory.drafting.scheme import scheme
     >>> law = scheme("without_replacement").law(np.array([0.5, 0.5]), 2)

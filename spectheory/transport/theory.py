@@ -51,7 +51,7 @@ def acceptance_curve(
     Returns:
         ``(len(ks), ...)``: non-decreasing in k for every scheme of this library.
 
-    Reference: khisti2025multidraft, Figure 2 (one point of such curves).
+    Reference: khisti2025multi, Figure 2 (one point of such curves).
 
     >>> p, q = np.array([1.0, 0.0]), np.array([0.5, 0.5])
     >>> acceptance_curve(p, q, [1, 2, 3]).tolist()
@@ -79,7 +79,7 @@ def is_perfect(target: Array, draft: Array, k: int, scheme: str = "iid") -> Arra
     Returns:
         ``(...)`` boolean: exact on Fractions, within `PERFECT` on floats.
 
-    Reference: khisti2025multidraft, Theorem 3 for k = 2; Hall's condition in general.
+    Reference: khisti2025multi, Theorem 3 for k = 2; Hall's condition in general.
 
     >>> q = np.array([1 / 3, 2 / 3])
     >>> bool(is_perfect(np.array([5 / 9, 4 / 9]), q, 2)), bool(is_perfect(1 - q, q, 1))

@@ -72,6 +72,7 @@ def test_quadratic_ramp_is_perfect_at_every_size():
         assert not is_perfect(target, uniform, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "worst"), [("k_seq", 8 / 9), ("recursive", 23 / 27)])
 def test_worst_ratios_at_two_drafts(key, worst):
     """Search reproduces the constants; the instance is checked against the enumerated optimum."""
@@ -94,6 +95,7 @@ def test_search_is_repeatable_and_counts():
     assert first.evaluated > 64 * 5
 
 
+@pytest.mark.slow
 def test_ratio_bound_of_k_seq_holds_numerically():
     assert ratio_bound(10**6) == pytest.approx(1 - np.exp(-1), abs=1e-6)
     for k in (2, 3):
