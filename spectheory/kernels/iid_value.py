@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 from spectheory.kernels.ratio_histogram import histogram
+from spectheory.kernels.sorting import sort_pairs
 
 SLACK = 4.0e-16
 """A bin that cannot beat the best boundary by more than this, a few roundings, is left alone."""
@@ -90,27 +91,28 @@ def scan(mass: np.ndarray, edges: np.ndarray, k: int) -> tuple[np.ndarray, np.nd
     return tail, inner, best
 
 
-@numba.njit(cache=True, nogil=True)
-def _members(bin_of: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Tokens whose bin is wanted."""
-    count = 0
-    for b in bin_of:
-        count += wanted[b]
-    tokens = np.empty(count, np.int64)
-    filled = 0
-    for token in range(bin_of.shape[0]):
-        if wanted[bin_of[token]]:
-            tokens[filled] = token
-            filled += 1
-    return tokens
-
-
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _ascending(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    ratios = np.empty(tokens.shape[0])
-    for n in range(tokens.shape[0]):
-        ratios[n] = target[tokens[n]] / draft[tokens[n]]
-    return tokens[np.argsort(ratios)]
+def _ascending(
+    target: np.ndarray, draft: np.ndarray, bin_of: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of the wanted bins and their ratios, in ascending order of the ratio."""
+    end = np.zeros(wanted.shape[0] + 1, np.int64)
+    for bin_ in bin_of:
+        end[bin_ + 1] += wanted[bin_]
+    for bin_ in range(wanted.shape[0]):
+        end[bin_ + 1] += end[bin_]
+    start = end.copy()
+    tokens, ratios = np.empty(end[-1], np.int64), np.empty(end[-1])
+    for token in range(bin_of.shape[0]):
+        bin_ = bin_of[token]
+        if wanted[bin_]:
+            tokens[start[bin_]] = token
+            ratios[start[bin_]] = target[token] / draft[token]
+            start[bin_] += 1
+    for bin_ in range(wanted.shape[0]):
+        if end[bin_ + 1] > end[bin_]:
+            sort_pairs(ratios[end[bin_] : end[bin_ + 1]], tokens[end[bin_] : end[bin_ + 1]])
+    return tokens, ratios
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -126,7 +128,7 @@ def _refine(
     witness: float,
 ) -> tuple[float, float]:
     """Largest loss over the prefixes that end inside the wanted bins, if above ``best_loss``."""
-    tokens = _ascending(target, draft, _members(bin_of, wanted))
+    tokens, ratios = _ascending(target, draft, bin_of, wanted)
     at = -1
     above_p = above_q = 0.0
     for n in range(tokens.shape[0] - 1, -1, -1):
@@ -138,11 +140,10 @@ def _refine(
         above_q += draft[token] * unit[1]
         loss = above_p - missed(above_q, k)
         if loss > best_loss:
-            ratio = target[token] / draft[token]
-            if n > 0 and target[tokens[n - 1]] / draft[tokens[n - 1]] == ratio:
+            if n > 0 and ratios[n - 1] == ratios[n]:
                 continue  # tied tokens go together: loss is convex along a tie
             best_loss = loss
-            witness = np.nextafter(ratio, 0.0) if ratio > 0.0 else -1.0
+            witness = np.nextafter(ratios[n], 0.0) if ratios[n] > 0.0 else -1.0
     return best_loss, witness
 
 
@@ -167,7 +168,7 @@ def _solve_cap(
         at -= 1
     wanted = np.zeros(mass.shape[0], np.bool_)
     wanted[at] = True
-    tokens = _ascending(target, draft, _members(bin_of, wanted))
+    tokens, _ = _ascending(target, draft, bin_of, wanted)
     above_p, above_q = tail[at, 0], tail[at, 1]
     low = edges[at]
     for n in range(tokens.shape[0] - 1, -1, -1):
@@ -244,8 +245,11 @@ def optimum_rows(
         loss = best_p - missed(best_q, k) if best > 0 else 0.0
         witness = np.nextafter(edges[best], 0.0) if best > 0 else -1.0
         wanted = np.zeros(mass.shape[0], np.bool_)
-        wanted[:last] = inner > loss + SLACK
-        if wanted.any():
+        refine = False
+        for j in range(last):
+            wanted[j] = inner[j] > loss + SLACK
+            refine = refine or wanted[j]
+        if refine:
             loss, witness = _refine(p, q, unit, bin_of, tail, wanted, k, loss, witness)
         loss = min(max(loss, 0.0), 1.0)
         cap = _solve_cap(p, q, unit, bin_of, mass, tail, levels, k, loss)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from spectheory.kernels.sorting import count_below, heap_sort
+
 
 class Pieces(NamedTuple):
     """The score laws of all tokens, as arrays that a kernel can read.
@@ -71,19 +73,6 @@ def _score(
 
 
 @numba.njit(cache=True, nogil=True)
-def _search(running: np.ndarray, at: float) -> int:
-    """Number of entries that are at most ``at``."""
-    first, stop = 0, running.shape[0]
-    while first < stop:
-        middle = (first + stop) // 2
-        if running[middle] <= at:
-            first = middle + 1
-        else:
-            stop = middle
-    return first
-
-
-@numba.njit(cache=True, nogil=True)
 def draw(
     drafts: np.ndarray,
     uniforms: np.ndarray,
@@ -102,23 +91,10 @@ def draw(
     if best_score > floor:
         return drafts[best], best
     total = running[-1]
-    token = _search(running, uniforms[k] * total)
+    token = count_below(running, uniforms[k] * total, True)
     if token >= running.shape[0] or running[token] >= total:  # rounding: the last of positive mass
-        token = _first_at(running, total)
+        token = count_below(running, total, False)
     return token, k
-
-
-@numba.njit(cache=True, nogil=True)
-def _first_at(running: np.ndarray, value: float) -> int:
-    """Index of the first entry that is at least ``value``."""
-    first, stop = 0, running.shape[0]
-    while first < stop:
-        middle = (first + stop) // 2
-        if running[middle] < value:
-            first = middle + 1
-        else:
-            stop = middle
-    return first
 
 
 @numba.njit(cache=True, nogil=True)
@@ -182,8 +158,13 @@ def slot_masses(
                     for n in range(pieces.start[g], pieces.start[g + 1]):
                         ends[count], ends[count + 1] = pieces.low[n], pieces.high[n]
                         count += 2
-        ends = np.unique(ends)
-        steps = ends.shape[0] - 1
+        heap_sort(ends, np.empty(count, np.int64))
+        steps = 0
+        for n in range(1, count):
+            if ends[n] > ends[steps]:
+                steps += 1
+                ends[steps] = ends[n]
+        ends = ends[: steps + 1]
         density = np.zeros((k, steps))
         accepting = np.zeros((k, steps))
         for i in range(k):
@@ -193,7 +174,7 @@ def slot_masses(
                     continue
                 each = share[i, side] / pieces.length[g]
                 for n in range(pieces.start[g], pieces.start[g + 1]):
-                    step = np.searchsorted(ends, pieces.low[n])
+                    step = count_below(ends, pieces.low[n], False)
                     while step < steps and ends[step] < pieces.high[n]:
                         density[i, step] += each
                         if ends[step] >= pieces.floor[g]:

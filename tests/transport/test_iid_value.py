@@ -96,6 +96,21 @@ def test_many_local_minima():
         assert abs(optimum.gap) < 1e-12
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-15, 1e-6, 1e-2])
+@pytest.mark.parametrize("k", [1, 2, 8])
+def test_flat_objective(noise, k):
+    """p = q, and the law whose objective is 0 at every prefix: all bins tie, all are refined."""
+    rng = np.random.default_rng(4)
+    draft = normalised(*rng.dirichlet(np.full(20_000, 0.3)))
+    ranks = np.append(0, np.cumsum(draft))
+    flat = np.maximum(np.diff(ranks**k), 0)
+    for law in (draft, flat):
+        target = normalised(*(law * np.exp(noise * rng.normal(size=20_000))))
+        optimum = iid_optimum(target, draft, k)
+        assert optimum.value == pytest.approx(float(optimal_value(target, draft, k)), abs=1e-12)
+        assert abs(optimum.gap) < 1e-12
+
+
 def logits(size, sigma, seed):
     rng = np.random.default_rng(seed)
     target = -1.6 * np.log(np.arange(size) + 3.0) + rng.normal(size=size)
