@@ -30,10 +30,12 @@ class OptimalMixture(VerificationRule):
     Reference: khisti2025multi, Theorem 1 (canonical form); `spectheory.transport.priority_mixture`.
 
     >>> import numpy as np
+    >>> from spectheory.drafting.scheme import scheme
     >>> p, q = np.array([0.3, 0.4, 0.3]), np.array([0.6, 0.3, 0.1])
-    >>> verdict = OptimalMixture("without_replacement").verdict(p, q, np.array([0, 1]))
-    >>> verdict.masses().round(4).tolist()
-    [0.3333, 0.6508, 0.0159]
+    >>> drafts, chance = scheme("without_replacement").law(q, 2)
+    >>> verdict = OptimalMixture("without_replacement").verdict(p[None], q[None], drafts)
+    >>> round(float(verdict.acceptance() @ chance), 9)  # the optimum
+    0.992857143
     """
 
     reference: ClassVar[str] = "khisti2025multi"
