@@ -1,8 +1,9 @@
 """Sorting inside cached kernels, without ``np.sort``, ``np.argsort`` and ``np.unique``.
 
-Numba builds those from closures that are named by a counter of the process. Two kernels that were
-cached by different processes can then hold different closures of one name, and whichever is loaded
-first serves both: results are wrong without an error. Functions of a module have lasting names.
+With ``cache=True``, a kernel that used ``np.unique`` returned wrong numbers, without an error, once
+another module with ``np.argsort`` had been recompiled; a fresh cache cured it, and so does this
+file. The likely cause: numba builds its sorts from closures that are named by a counter of the
+process, so that kernels cached by different processes can hold different closures of one name.
 """
 
 from __future__ import annotations
