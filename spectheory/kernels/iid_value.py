@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from spectheory.kernels.compiling import compiled
 from spectheory.kernels.ratio_histogram import histogram
 from spectheory.kernels.sorting import sort_pairs
 
@@ -21,7 +21,7 @@ SLACK = 4.0e-16
 _BLOCK = 512
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def missed(tail: float, k: int) -> float:
     """``1 - (1 - tail)^k`` to full relative precision."""
     tail = min(max(tail, 0.0), 1.0)
@@ -33,7 +33,7 @@ def missed(tail: float, k: int) -> float:
     return tail * terms
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+@compiled(nogil=True, fastmath={"reassoc", "nsz"})
 def normalise_into(law: np.ndarray, out: np.ndarray) -> tuple[float, float]:
     """Write ``law`` divided by its sum to ``out``; return the sum and the lowest entry."""
     total, lowest = 0.0, law[0]
@@ -50,7 +50,7 @@ def normalise_into(law: np.ndarray, out: np.ndarray) -> tuple[float, float]:
     return total, lowest
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def scan(mass: np.ndarray, edges: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Tails above each bin, a bound on each bin's inner losses, and the best bin boundary.
 
@@ -91,7 +91,7 @@ def scan(mass: np.ndarray, edges: np.ndarray, k: int) -> tuple[np.ndarray, np.nd
     return tail, inner, best
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _ascending(
     target: np.ndarray, draft: np.ndarray, bin_of: np.ndarray, wanted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +115,7 @@ def _ascending(
     return tokens, ratios
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _refine(
     target: np.ndarray,
     draft: np.ndarray,
@@ -147,7 +147,7 @@ def _refine(
     return best_loss, witness
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _solve_cap(
     target: np.ndarray,
     draft: np.ndarray,
@@ -183,7 +183,7 @@ def _solve_cap(
     return min(max((above_p - loss) / above_q, low), float(k))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
+@compiled(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 def _certify(
     target: np.ndarray, draft: np.ndarray, slope: float, witness: float
 ) -> tuple[float, float, float]:
@@ -207,7 +207,7 @@ def _certify(
     return accepted, outside_p, outside_q
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def optimum_rows(
     targets: np.ndarray,
     drafts: np.ndarray,

@@ -7,6 +7,8 @@ import math
 import numba
 import numpy as np
 
+from spectheory.kernels.compiling import compiled
+
 
 def list_acceptance(
     target: np.ndarray,
@@ -32,7 +34,7 @@ def list_acceptance(
     return _rows(*rows, k, times, weights).reshape(target.shape[:-1])
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _rows(
     target: np.ndarray,
     draft: np.ndarray,
@@ -50,7 +52,7 @@ def _rows(
     return accepted
 
 
-@numba.njit(cache=True)
+@compiled()
 def _at_time(
     target: np.ndarray, draft: np.ndarray, cost: np.ndarray, slope: np.ndarray, k: int, time: float
 ) -> float:

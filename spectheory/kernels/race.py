@@ -23,6 +23,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from spectheory.kernels.compiling import compiled
+
 STEP = 0.125
 NEGLIGIBLE = 1e-18
 LANES = 16
@@ -115,7 +117,7 @@ class Race:
         return bases[0]
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _bases_of_rows(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
     size = rows.shape[1]
     bases = np.zeros((rows.shape[0], counts.shape[0], size))
@@ -132,7 +134,7 @@ def _bases_of_rows(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return bases
 
 
-@numba.njit(cache=True)
+@compiled()
 def _quadrature(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Trapezoid in x for t = exp(x - exp(-x)): the integrand dies double-exponentially both ways.
 
@@ -156,7 +158,7 @@ def _quadrature(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return nodes, weights
 
 
-@numba.njit(cache=True)
+@compiled()
 def _too_few_arrivals(law: np.ndarray, k: int, time: float) -> float:
     """Probability that fewer than k tokens have arrived by ``time``."""
     exactly = np.zeros(k)
@@ -169,7 +171,7 @@ def _too_few_arrivals(law: np.ndarray, k: int, time: float) -> float:
     return exactly.sum()
 
 
-@numba.njit(cache=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
+@compiled(fastmath={"contract", "arcp", "reassoc", "nsz"})
 def _add_block(
     law: np.ndarray,
     order: np.ndarray,
@@ -214,7 +216,7 @@ def _add_block(
                 at_most[j, n] = at_most[j, n] * s + at_most[j - 1, n] * (1.0 - s)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _settle(law: np.ndarray, order: np.ndarray, counts: np.ndarray, bases: np.ndarray) -> None:
     """Put what is known exactly: nothing below 0, and fewer than k tokens hold no k drafts."""
     for c in range(counts.shape[0]):

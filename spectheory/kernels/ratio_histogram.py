@@ -8,8 +8,9 @@ bin holds the tokens that the draft never proposes.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from spectheory.kernels.compiling import compiled
 
 OCTAVES = 32
 """Factors of 2 that the inner bins span; smaller ratios share bin 0."""
@@ -37,7 +38,7 @@ def layout(k: int, bins: int) -> tuple[int, int, np.ndarray]:
     return shift, int(first) - 1, edges
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy", nogil=True)
 def histogram(
     target: np.ndarray,
     draft: np.ndarray,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from spectheory.kernels.compiling import compiled
 from spectheory.kernels.sorting import count_below, heap_sort
 
 
@@ -40,14 +40,14 @@ class Pieces(NamedTuple):
     floor: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def upper_share(ratio: float, bin_: int, edges: np.ndarray) -> float:
     """Probability that a token of that ratio draws its score from the upper group of its bin."""
     share = (ratio - edges[bin_]) / (edges[bin_ + 1] - edges[bin_])
     return min(max(share, 0.0), 1.0)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _score(
     token: int, uniform: float, target: np.ndarray, draft: np.ndarray, pieces: Pieces
 ) -> tuple[float, int]:
@@ -72,7 +72,7 @@ def _score(
     return min(pieces.low[first] + (at - pieces.before[first]), pieces.high[first]), group
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def draw(
     drafts: np.ndarray,
     uniforms: np.ndarray,
@@ -97,7 +97,7 @@ def draw(
     return token, k
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def draw_rows(
     drafts: np.ndarray,
     uniforms: np.ndarray,
@@ -113,7 +113,7 @@ def draw_rows(
         token[row], slot[row] = draw(drafts[row], uniforms[row], target, draft, running, pieces)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def slot_masses(
     drafts: np.ndarray,
     target: np.ndarray,

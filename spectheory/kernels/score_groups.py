@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from spectheory.kernels.compiling import compiled
 from spectheory.kernels.iid_value import missed, scan
 from spectheory.kernels.ratio_histogram import histogram
 from spectheory.kernels.score_kernel import cap_groups, curtain, finish_residual, merge, settle
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def spread(mass: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Draft mass at every edge when each token is split between the two edges of its bin.
 
@@ -34,7 +34,7 @@ def spread(mass: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def plan_bins(
     target: np.ndarray, draft: np.ndarray, k: int, shift: int, base: int, edges: np.ndarray
 ) -> tuple[float, tuple[np.ndarray, ...], np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:

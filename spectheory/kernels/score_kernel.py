@@ -12,9 +12,9 @@ short pieces keep their digits anywhere on the axis.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from spectheory.kernels.compiling import compiled
 from spectheory.kernels.iid_value import missed
 
 ATOM = 2.0**-44
@@ -25,7 +25,7 @@ _ROUNDING = 1.0e-15
 """How far, relatively, a group's mean may be above its level before its floor is raised."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def power(base: float, exponent: int) -> float:
     """``base ** exponent`` by squaring."""
     result = 1.0
@@ -37,7 +37,7 @@ def power(base: float, exponent: int) -> float:
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def chord(a: float, b: float, k: int) -> float:
     """``(b^k - a^k) / (b - a)`` for a, b >= 0, by doubling k: sums of positive terms only."""
     total, power_a, power_b = 1.0, a, b
@@ -56,14 +56,14 @@ def chord(a: float, b: float, k: int) -> float:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def area(a: float, b: float, k: int, floor: float) -> float:
     """Integral of ``s(v) 1[v > floor]`` over [a, b]."""
     a = max(a, floor)
     return (b - a) * chord(a, b, k) if b > a else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def merge(
     mass: np.ndarray,
     level: np.ndarray,
@@ -111,7 +111,7 @@ def merge(
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def cap_groups(mass: np.ndarray, level: np.ndarray, k: int) -> tuple[float, int]:
     """Optimum over groups: the loss ``1 - alpha``, and the first group whose level the cap reaches.
 
@@ -138,7 +138,7 @@ def cap_groups(mass: np.ndarray, level: np.ndarray, k: int) -> tuple[float, int]
     return loss, cut
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _slide(low: float, length: float, goal: float, k: int, floor: float) -> float:
     """Start in [low, 1 - length] of the piece whose area is ``goal``; all right of it is free."""
     start = (goal + power(floor, k)) ** (1.0 / k) - length
@@ -157,7 +157,7 @@ def _slide(low: float, length: float, goal: float, k: int, floor: float) -> floa
     return max(min(start, 1.0 - length), low)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _split(
     right: float, reach: float, edge: float, rest: float, goal: float, k: int, floor: float
 ) -> float:
@@ -190,7 +190,7 @@ def _split(
     return y
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def curtain(
     mass: np.ndarray, level: np.ndarray, cut: int, k: int, floor: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -266,7 +266,7 @@ def curtain(
     return low[:used], high[:used], start
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def settle(
     low: np.ndarray,
     high: np.ndarray,
@@ -310,7 +310,7 @@ def settle(
     return before, length, floors, mean
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def capped_ratios(target: np.ndarray, draft: np.ndarray, k: int) -> np.ndarray:
     """``min(p/q, k)``, which orders the tokens; infinite where the draft never proposes."""
     ratios = np.empty(target.shape[0])
@@ -319,7 +319,7 @@ def capped_ratios(target: np.ndarray, draft: np.ndarray, k: int) -> np.ndarray:
     return ratios
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def group_tokens(
     draft: np.ndarray, order: np.ndarray, ratios: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -339,7 +339,7 @@ def group_tokens(
     return group_of, group_mass[:count], group_level[:count]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def finish_residual(target: np.ndarray, left: np.ndarray, running: np.ndarray) -> None:
     """Divide ``left`` by its total; where nothing is left, both become those of the target."""
     total = running[-1]
@@ -354,7 +354,7 @@ def finish_residual(target: np.ndarray, left: np.ndarray, running: np.ndarray) -
             running[x] = total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def plan_tokens(
     target: np.ndarray, draft: np.ndarray, order: np.ndarray, ratios: np.ndarray, k: int
 ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:

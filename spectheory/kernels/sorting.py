@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from spectheory.kernels.compiling import compiled
 
 _FEW = 32
 """Arrays up to this length are sorted by insertion."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def insertion_sort(keys: np.ndarray, items: np.ndarray) -> None:
     """Sort ``keys`` ascending in place, and ``items`` along; for short arrays."""
     for n in range(1, keys.shape[0]):
@@ -29,7 +30,7 @@ def insertion_sort(keys: np.ndarray, items: np.ndarray) -> None:
         keys[at], items[at] = key, item
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def heap_sort(keys: np.ndarray, items: np.ndarray) -> None:
     """Sort ``keys`` ascending in place, and ``items`` along; O(n log n) for any order."""
     size = keys.shape[0]
@@ -52,7 +53,7 @@ def heap_sort(keys: np.ndarray, items: np.ndarray) -> None:
         keys[root], items[root] = key, item
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def sort_pairs(keys: np.ndarray, items: np.ndarray) -> None:
     """Sort finite ``keys`` ascending in place, and ``items`` along; O(n) if spread evenly.
 
@@ -93,7 +94,7 @@ def sort_pairs(keys: np.ndarray, items: np.ndarray) -> None:
             heap_sort(keys[first:stop], items[first:stop])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def count_below(values: np.ndarray, bound: float, inclusive: bool) -> int:
     """How many of ascending ``values`` are below ``bound``, or at most it if ``inclusive``."""
     first, stop = 0, values.shape[0]
