@@ -12,8 +12,6 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
-from math import factorial, prod
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -21,6 +19,11 @@ from time import perf_counter
 import numpy as np
 
 import spectheory
+from spectheory.decoding.logged import LoggedLogits
+from spectheory.distributions import from_logits, overlap
+from spectheory.drafting.scheme import scheme
+from spectheory.transport.linear_program import solve
+from spectheory.transport.problem import TransportProblem
 
 DRAWS = 2_000
 
@@ -34,8 +37,8 @@ class Config:
         drafts: numbers of drafts.
         sigma: standard deviation of the noise that turns target logits into draft logits.
         repeats: interleaved repeats; the median is reported.
-        tuples: the linear program is run where the draft multisets are at most this many.
-        logits: ``.npz`` files with arrays ``target`` and ``draft`` of logits, ``(..., V)``.
+        tuples: the linear program is run where the draft tuples are at most this many.
+        logits: files of ``spectheory logits``; the draft of most overlap is used.
         positions: how many positions of each file are timed.
         seed: of the synthetic logits and the draws.
     """
@@ -44,9 +47,9 @@ class Config:
     drafts: tuple[int, ...] = (2, 4, 8)
     sigma: float = 0.7
     repeats: int = 15
-    tuples: int = 3_000
+    tuples: int = 200_000
     logits: tuple[str, ...] = ()
-    positions: int = 2
+    positions: int = 1
     seed: int = 0
 
 
@@ -77,13 +80,7 @@ def synthetic(size: int, sigma: float, seed: int) -> tuple[np.ndarray, np.ndarra
     rng = np.random.default_rng(seed)
     logits = -1.5 * np.log(np.arange(size) + 3.0) + rng.normal(size=size)
     rng.shuffle(logits)
-    return softmax(logits), softmax(logits + sigma * rng.normal(size=size))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Law of float64 logits."""
-    weights = np.exp(logits - logits.max())
-    return weights / weights.sum()
+    return from_logits(logits), from_logits(logits + sigma * rng.normal(size=size))
 
 
 def pairs(config: Config) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -91,35 +88,17 @@ def pairs(config: Config) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     for size in config.sizes:
         yield "synthetic", *synthetic(size, config.sigma, config.seed)
     for file in config.logits:
-        with np.load(file) as arrays:
-            if not {"target", "draft"} <= set(arrays):
-                raise SystemExit(f"{file} holds {', '.join(arrays)}; expected `target`, `draft`")
-            laws = [
-                np.asarray(arrays[name], np.float64).reshape(-1, arrays[name].shape[-1])
-                for name in ("target", "draft")
-            ]
-        for at in range(min(config.positions, len(laws[0]))):
-            yield f"{Path(file).stem} {at}", softmax(laws[0][at]), softmax(laws[1][at])
+        logged = LoggedLogits.load(Path(file))
+        for at in range(min(config.positions, len(logged.target))):
+            target = from_logits(logged.target[at])
+            laws = {name: from_logits(rows[at]) for name, rows in logged.drafts.items()}
+            best = max(laws, key=lambda name: float(overlap(target, laws[name])))
+            yield f"{Path(file).stem}, {best}", target, laws[best]
 
 
 def linear_program(target: np.ndarray, draft: np.ndarray, k: int) -> float:
-    """Optimal acceptance by SciPy's HiGHS: most flow from draft multisets to their tokens."""
-    from scipy.optimize import linprog
-    from scipy.sparse import coo_array
-
-    bags = list(combinations_with_replacement(np.flatnonzero(draft > 0).tolist(), k))
-    mass = [
-        prod(float(draft[x]) for x in bag)
-        * factorial(k)
-        / prod(factorial(bag.count(x)) for x in set(bag))
-        for bag in bags
-    ]
-    arcs = [(i, x) for i, bag in enumerate(bags) for x in sorted(set(bag))]
-    rows = [i for i, _ in arcs] + [len(bags) + x for _, x in arcs]
-    matrix = coo_array((np.ones(len(rows)), (rows, [*range(len(arcs))] * 2)))
-    matrix.resize((len(bags) + len(target), len(arcs)))
-    limits = np.concatenate([mass, target])
-    return -float(linprog(-np.ones(len(arcs)), A_ub=matrix.tocsr(), b_ub=limits).fun)
+    """Optimal acceptance by the transport linear program."""
+    return float(solve(TransportProblem.of(target, scheme("iid").law(draft, k))).value)
 
 
 def measure(name: str, target: np.ndarray, draft: np.ndarray, k: int, config: Config) -> Row:
@@ -149,7 +128,7 @@ def measure(name: str, target: np.ndarray, draft: np.ndarray, k: int, config: Co
             taken[task].append(perf_counter() - start)
     times = {task: median(values[1:]) for task, values in taken.items()}
     program = None
-    if prod(range(len(draft), len(draft) + k)) // factorial(k) <= config.tuples:
+    if len(draft) ** k <= config.tuples:
         start = perf_counter()
         found = linear_program(target, draft, k)
         program = perf_counter() - start
