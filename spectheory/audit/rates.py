@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
@@ -83,8 +82,8 @@ def measure_rates(
     first = closed_form(0)
     if first is not None:
         blocks = [first, *map_threads(closed_form, range(rows, n, rows), threads)]
-        joined = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-        return MeasuredRates(*joined, np.zeros(n), "closed form")
+        acceptance, ladder = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+        return MeasuredRates(acceptance, ladder, np.zeros(n), "closed form")
     if size**k <= ENUMERATED:
         exact = [enumerate_rule(rule, scheme, target[i], draft[i], k) for i in range(n)]
         acceptance, ladder = (np.array([getattr(e, a) for e in exact]) for a in Rates._fields)
@@ -93,23 +92,11 @@ def measure_rates(
 
 
 def map_threads(work: Callable[[int], T], items: range, threads: int) -> list[T]:
-    """``[work(i) for i in items]``, ``threads`` at a time; NumPy lets them run side by side.
-
-    Numba's fallback threading layer ends the process when two threads enter a parallel kernel, so
-    once that layer is in use the work is done in this thread.
-    """
-    if threads == 1 or len(items) < 2 or _one_thread_only():
+    """``[work(i) for i in items]``, ``threads`` at a time; NumPy and the kernels free the lock."""
+    if threads == 1 or len(items) < 2:
         return [work(i) for i in items]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, items))
-
-
-def _one_thread_only() -> bool:
-    numba = sys.modules.get("numba")
-    try:
-        return numba is not None and numba.threading_layer() == "workqueue"
-    except ValueError:  # no parallel kernel has run yet
-        return False
 
 
 def _sampled(

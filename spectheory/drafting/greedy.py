@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, namespace
-from spectheory.distributions import descending, normalise, rank_descending
+from spectheory.arrays import Array, is_token, namespace, ratio
+from spectheory.distributions import normalise
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.verdict import inverse_transform
 
@@ -30,15 +30,14 @@ class GreedyDrafts(DraftScheme):
 
     def _law(self, draft: Array, k: int) -> tuple[np.ndarray, Array]:
         size = draft.shape[-1]
-        fixed = np.asarray(descending(draft))[: k - 1]
+        fixed = np.asarray(top_tokens(draft, k - 1))
         tuples = np.column_stack([np.tile(fixed, (size, 1)), np.arange(size)])
         return tuples, rest_law(draft, k)
 
     def _sample(self, draft: Array, k: int, uniforms: Array) -> Array:
         xp = namespace(draft)
         last = inverse_transform(rest_law(draft, k), uniforms[..., 0])
-        fixed = descending(draft)[..., : k - 1]
-        fixed = xp.broadcast_to(fixed, (*last.shape, k - 1))
+        fixed = xp.broadcast_to(top_tokens(draft, k - 1), (*last.shape, k - 1))
         return xp.concat([fixed, xp.astype(last, fixed.dtype)[..., None]], axis=-1)
 
     def tape_length(self, k: int) -> int:
@@ -46,27 +45,49 @@ class GreedyDrafts(DraftScheme):
 
     def prefix_order(self, target: Array, draft: Array, k: int) -> Array:
         # T is in every draft set, so it comes first; then by the ratio to the law of the last slot.
-        order = super().prefix_order(target, rest_law(draft, k), k)
-        ranks = namespace(draft).take_along_axis(rank_descending(draft), order, axis=-1)
-        first = namespace(draft).argsort(
-            namespace(draft).minimum(ranks, ranks * 0 + (k - 1)), axis=-1, stable=True
-        )
-        return namespace(draft).take_along_axis(order, first, axis=-1)
+        xp = namespace(target, draft)
+        rest = rest_law(draft, k)
+        both = target + rest
+        score = xp.where(both > 0, ratio(target, both), both * 0 + 2)
+        return xp.argsort(xp.where(fixed_mask(draft, k), both * 0 - 1, score), axis=-1, stable=True)
 
     def prefix_containment(self, draft: Array, k: int, order: Array) -> Array:
         xp = namespace(draft)
-        ranks = xp.take_along_axis(rank_descending(draft), order, axis=-1)
-        fixed_so_far = xp.cumulative_sum(xp.astype(ranks < k - 1, xp.int64), axis=-1)
+        fixed = xp.take_along_axis(fixed_mask(draft, k), order, axis=-1)
+        fixed_so_far = xp.cumulative_sum(xp.astype(fixed, xp.int64), axis=-1)
         mass = xp.cumulative_sum(xp.take_along_axis(rest_law(draft, k), order, axis=-1), axis=-1)
         return xp.where(fixed_so_far == k - 1, mass, mass * 0)
 
     def inclusion(self, draft: Array, k: int) -> Array:
-        xp = namespace(draft)
         rest = rest_law(draft, k)
-        return xp.where(rank_descending(draft) < k - 1, rest * 0 + 1, rest)
+        return namespace(draft).where(fixed_mask(draft, k), rest * 0 + 1, rest)
+
+
+def top_tokens(draft: Array, count: int) -> Array:
+    """``(..., count)``: the most probable tokens in order, ties by token index.
+
+    One pass over the vocabulary for each, which beats a sort for the few that are drafted.
+    """
+    xp = namespace(draft)
+    left, found = draft, []
+    for _ in range(count):
+        found.append(xp.argmax(left, axis=-1))
+        left = xp.where(is_token(found[-1], left), left * 0 - 1, left)
+    if not found:
+        return xp.zeros((*draft.shape[:-1], 0), dtype=xp.int64)
+    return xp.stack(found, axis=-1)
+
+
+def fixed_mask(draft: Array, k: int) -> Array:
+    """``(..., V)`` mask of the top k - 1 tokens."""
+    tokens = top_tokens(draft, k - 1)
+    mask = draft < 0
+    for i in range(k - 1):
+        mask = mask | is_token(tokens[..., i], draft)
+    return mask
 
 
 def rest_law(draft: Array, k: int) -> Array:
     """Law of the last slot: the draft off its top k - 1 tokens, renormalised; ``(..., V)``."""
-    rest = namespace(draft).where(rank_descending(draft) < k - 1, draft * 0, draft)
+    rest = namespace(draft).where(fixed_mask(draft, k), draft * 0, draft)
     return normalise(rest, fallback=draft)

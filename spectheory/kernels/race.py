@@ -20,7 +20,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from spectheory.kernels.compiling import compiled
@@ -117,11 +116,11 @@ class Race:
         return bases[0]
 
 
-@compiled(parallel=True)
+@compiled(nogil=True)
 def _bases_of_rows(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
     size = rows.shape[1]
     bases = np.zeros((rows.shape[0], counts.shape[0], size))
-    for row in numba.prange(rows.shape[0]):
+    for row in range(rows.shape[0]):
         law, order = rows[row], np.arange(size)
         nodes, weights = _quadrature(law, counts.max())
         stay, above = np.empty((size, LANES)), np.empty((size, LANES))
@@ -134,7 +133,7 @@ def _bases_of_rows(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return bases
 
 
-@compiled()
+@compiled(nogil=True)
 def _quadrature(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Trapezoid in x for t = exp(x - exp(-x)): the integrand dies double-exponentially both ways.
 
@@ -158,7 +157,7 @@ def _quadrature(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return nodes, weights
 
 
-@compiled()
+@compiled(nogil=True)
 def _too_few_arrivals(law: np.ndarray, k: int, time: float) -> float:
     """Probability that fewer than k tokens have arrived by ``time``."""
     exactly = np.zeros(k)
@@ -216,7 +215,7 @@ def _add_block(
                 at_most[j, n] = at_most[j, n] * s + at_most[j - 1, n] * (1.0 - s)
 
 
-@compiled()
+@compiled(nogil=True)
 def _settle(law: np.ndarray, order: np.ndarray, counts: np.ndarray, bases: np.ndarray) -> None:
     """Put what is known exactly: nothing below 0, and fewer than k tokens hold no k drafts."""
     for c in range(counts.shape[0]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spectheory.arrays import Array, capped_ratio, namespace, pick, positive_part, ratio, total
-from spectheory.distributions import normalise, rank_descending
-from spectheory.drafting.greedy import rest_law
+from spectheory.distributions import normalise
+from spectheory.drafting.greedy import fixed_mask, rest_law
 from spectheory.verdict import Draw, Verdict
 
 
@@ -77,4 +77,4 @@ class GreedyPlan:
         return self.verdict(drafts).sample(uniforms)
 
     def _fixed(self) -> Array:
-        return rank_descending(self.draft) < self.k - 1
+        return fixed_mask(self.draft, self.k)

@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from spectheory.arrays import Array, is_exact
-from spectheory.distributions import check_pmf, check_same_vocabulary, rank_descending
-from spectheory.drafting.greedy import rest_law
+from spectheory.distributions import check_pmf, check_same_vocabulary
+from spectheory.drafting.greedy import fixed_mask, rest_law
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.scheme import scheme as draft_scheme
 from spectheory.errors import SchemeMismatch
@@ -99,7 +99,7 @@ def _base(law: DraftScheme, target: Array, draft: Array, k: int) -> Array:
 def _greedy_base(target: Array, draft: Array, k: int) -> Array:
     """``min(r, c p)`` off the fixed tokens, ``c p`` on them; c makes the sum 1."""
     rest = rest_law(draft, k)
-    fixed = rank_descending(draft) < k - 1
+    fixed = fixed_mask(draft, k)
     always = np.sum(target[fixed])
     if always <= 0:
         return rest

@@ -15,8 +15,8 @@ from spectheory.arrays import (
     total,
     without,
 )
-from spectheory.distributions import descending, normalise
-from spectheory.drafting.greedy import rest_law
+from spectheory.distributions import normalise
+from spectheory.drafting.greedy import rest_law, top_tokens
 from spectheory.verdict import Verdict
 from spectheory.verification.rule import Rates, VerificationRule
 
@@ -69,7 +69,7 @@ class SpecHub(VerificationRule):
 def _plan(target: Array, draft: Array) -> tuple[Array, Array, Array]:
     """Hub ``(..., 1)``, share of leftover mass spent on it ``(...)``, unmet target ``(..., V)``."""
     xp = namespace(target, draft)
-    hub = descending(draft)[..., :1]
+    hub = top_tokens(draft, 1)
     token = hub[..., 0]
     off_hub = without(target, token)
     rest = rest_law(draft, 2)

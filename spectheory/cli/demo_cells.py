@@ -1,0 +1,198 @@
+"""Measures the demonstration's cells, keeping each on disk as it is finished."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spectheory.audit.rates import MeasuredRates, map_threads, measure_rates
+from spectheory.cli.demo_plan import Cell, Config, Slot
+from spectheory.cli.style import OPTIMUM
+from spectheory.distributions import from_logits
+from spectheory.drafting.scheme import DraftScheme
+from spectheory.drafting.scheme import scheme as draft_scheme
+from spectheory.transport.subset_dual import optimal_value
+from spectheory.verification.rule import rule
+
+if TYPE_CHECKING:
+    from spectheory.decoding.logged import LoggedLogits
+
+FEWEST = 16
+"""A cell that is sampled is never cut to fewer positions than this."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished cell.
+
+    Attributes:
+        acceptance, ladder, error: by measured position; see `MeasuredRates`.
+        method: how they were obtained.
+        rows: the measured positions; None for all.
+        seconds: how long it took.
+    """
+
+    acceptance: list[float]
+    ladder: list[float]
+    error: list[float]
+    method: str
+    rows: list[int] | None
+    seconds: float
+
+
+class Journal:
+    """Finished cells, one JSON line each, only ever appended to.
+
+    A run that was killed leaves at most one broken last line, which is passed over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._done: dict[str, Measured] = {}
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+                self._done[entry["key"]] = Measured(**entry["measured"])
+            except (ValueError, KeyError, TypeError):
+                continue
+        self._torn = bool(text) and not text.endswith("\n")
+
+    def get(self, key: str) -> Measured | None:
+        """The cell with that key, if it was finished."""
+        return self._done.get(key)
+
+    def add(self, key: str, cell: Cell, measured: Measured) -> None:
+        """Write a finished cell."""
+        self._done[key] = measured
+        line = json.dumps({"key": key, "cell": cell, "measured": asdict(measured)})
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write("\n" * self._torn + line + "\n")
+        self._torn = False
+
+
+class Laws:
+    """Target and draft laws of the logged logits; the last draft asked for is kept."""
+
+    def __init__(self, logged: LoggedLogits, config: Config) -> None:
+        self.target = from_logits(logged.target, config.temperature)
+        self._logged, self._config = logged, config
+        self._kept: tuple[str, np.ndarray] | None = None
+
+    def draft(self, cell: Cell) -> np.ndarray:
+        """``(n, V)``, or ``(n, k, V)`` for a per-slot scheme."""
+        if self._kept is None or self._kept[0] != cell.draft:
+            self._kept = None  # before the next is built
+            self._kept = (cell.draft, self._law(cell))
+        law = self._kept[1]
+        return law[:, : cell.k] if draft_scheme(cell.scheme).per_slot else law
+
+    def _law(self, cell: Cell) -> np.ndarray:
+        if not draft_scheme(cell.scheme).per_slot:
+            return self._of(Slot(cell.draft))
+        return np.stack([self._of(slot) for slot in self._config.slots()], axis=1)
+
+    def _of(self, slot: Slot) -> np.ndarray:
+        law: np.ndarray = from_logits(
+            self._logged.drafts[slot.draft], self._config.temperature * slot.heat
+        )
+        return law
+
+
+def measure_all(
+    config: Config,
+    logged: LoggedLogits,
+    journal: Journal,
+    threads: int,
+    finished: Callable[[Cell], None],
+) -> dict[Cell, Measured]:
+    """Every cell of the configuration; those in the journal are not measured again."""
+    results = {}
+    laws: Laws | None = None
+    for cell in config.cells():
+        key = config.cell_key(cell)
+        known = journal.get(key)
+        if known is None:
+            laws = laws or Laws(logged, config)
+            known = measure(cell, laws.target, laws.draft(cell), config, threads)
+            journal.add(key, cell, known)
+        results[cell] = known
+        finished(cell)
+    return results
+
+
+def measure(
+    cell: Cell, target: np.ndarray, draft: np.ndarray, config: Config, threads: int
+) -> Measured:
+    """One cell, on fewer positions if it is sampled and all would take too long."""
+    start = time.perf_counter()
+    scheme = draft_scheme(cell.scheme)
+    rows: list[int] | None = None
+    if cell.rule == OPTIMUM:
+        values = optima(target, draft, cell.k, scheme, threads)
+        exact = scheme.prefix_exact or cell.k == 1
+        method = "exact dual" if exact else "upper bound"
+        rates = MeasuredRates(values, values, np.zeros_like(values), method)
+    else:
+
+        def measured(target: np.ndarray, draft: np.ndarray) -> MeasuredRates:
+            return measure_rates(
+                rule(cell.rule),
+                scheme,
+                target,
+                draft,
+                cell.k,
+                draws=config.draws,
+                seed=config.request.seed,
+                threads=threads,
+            )
+
+        rows = _affordable(measured, target, draft, config.seconds * threads)
+        rates = measured(*((target, draft) if rows is None else (target[rows], draft[rows])))
+    return Measured(
+        rates.acceptance.tolist(),
+        rates.ladder.tolist(),
+        rates.error.tolist(),
+        rates.method,
+        rows,
+        round(time.perf_counter() - start, 3),
+    )
+
+
+def optima(
+    target: np.ndarray, draft: np.ndarray, k: int, scheme: DraftScheme, threads: int
+) -> np.ndarray:
+    """``(n,)`` sorted-prefix dual: the optimum, or for heterogeneous drafts an upper bound."""
+
+    def one(i: int) -> float:
+        return float(optimal_value(target[i], draft[i], k, scheme.key))
+
+    # The first runs alone: it compiles what there is to compile.
+    return np.array([one(0), *map_threads(one, range(1, len(target)), threads)])
+
+
+def _affordable(
+    measured: Callable[[np.ndarray, np.ndarray], MeasuredRates],
+    target: np.ndarray,
+    draft: np.ndarray,
+    seconds: float,
+) -> list[int] | None:
+    """Positions that a sampled cell can use in about ``seconds``; None for all.
+
+    Their number is a power of two, so that a busy machine rarely changes it.
+    """
+    n = len(target)
+    start = time.perf_counter()
+    if n <= FEWEST or measured(target[:1], draft[:1]).method != "sampling":
+        return None
+    most = seconds / (time.perf_counter() - start)
+    if most >= n:
+        return None
+    size = max(FEWEST, 1 << (int(most).bit_length() - 1) if most >= 1 else 0)
+    return [i * n // size for i in range(size)] if size < n else None

@@ -1,0 +1,62 @@
+"""Where results and remarks go: JSON or a table on standard output, remarks on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from spectheory.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_json(document: Any) -> None:
+    """One JSON document, numbers as plain floats and no NaN."""
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def note(text: str) -> None:
+    """A remark for a person, on standard error."""
+    print(f"spectheory: {text}", file=sys.stderr)
+
+
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numeric: Iterable[str] = (),
+    caption: str | None = None,
+) -> None:
+    """A table on standard output; the columns named in ``numeric`` are aligned right."""
+    table_class = _rich("table").Table
+    table = table_class(title=title, caption=caption, title_justify="left", caption_justify="left")
+    numeric = set(numeric)
+    for column in columns:
+        right = column in numeric
+        table.add_column(column, justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def console(stderr: bool = False) -> Console:
+    """A console; one that is no terminal is wide enough for every table."""
+    made: Console = _rich("console").Console(stderr=stderr, highlight=False, markup=False)
+    if not made.is_terminal:
+        made.width = 200
+    return made
+
+
+def _rich(module: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(f"rich.{module}")
+    except ImportError as error:
+        raise MissingDependency(
+            "tables need `rich`: pip install 'spectheory[cli]', or ask for --json"
+        ) from error
