@@ -13,8 +13,21 @@ os.environ.update(
     MPLBACKEND="Agg",
 )
 
+import pytest
 from hypothesis import settings
 
 # The same examples on every run, and no deadline: a slow machine is not a failure.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    """The small real model, from the cache or downloaded into it."""
+    from spectheory.decoding.registry import load
+    from spectheory.errors import MissingDependency, SourceUnavailable
+
+    try:
+        return load("smollm2")
+    except (SourceUnavailable, MissingDependency) as error:
+        pytest.skip(f"SmolLM2 cannot be had here: {error}")
