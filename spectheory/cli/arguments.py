@@ -121,6 +121,13 @@ def count(text: str) -> int:
     return value
 
 
+def several(text: str) -> int:
+    """An integer of at least 2, as a standard error needs."""
+    if count(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 2")
+    return count(text)
+
+
 def seed(text: str) -> int:
     """An integer of at least 0."""
     if not text.isdecimal():

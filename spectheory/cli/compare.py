@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from spectheory.cli.arguments import add_json, add_pair, add_threads, count, seed
+from spectheory.cli.arguments import add_json, add_pair, add_threads, seed, several
 from spectheory.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--draws",
-        type=count,
+        type=several,
         default=16,
         metavar="N",
         help="draft tuples a position for rules without a closed form (default %(default)s)",

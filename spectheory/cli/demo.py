@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectheory.cli.arguments import add_json, add_threads, count, seed, temperature
+from spectheory.cli.arguments import add_json, add_threads, count, seed, several, temperature
 from spectheory.cli.logits import Request, add_prompts, collect
 from spectheory.cli.output import console, note, print_json
 from spectheory.errors import InputError
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, help="default 0")
     parser.add_argument(
         "--draws",
-        type=count,
+        type=several,
         default=4,
         metavar="N",
         help="draft tuples a position for rules without a closed form (default %(default)s)",

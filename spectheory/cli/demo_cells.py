@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spectheory.decoding.logged import LoggedLogits
 
 FEWEST = 16
-"""A cell that is sampled is never cut to fewer positions than this."""
+"""A cell without a closed form is never cut to fewer positions than this."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def measure_all(
 def measure(
     cell: Cell, target: np.ndarray, draft: np.ndarray, config: Config, threads: int
 ) -> Measured:
-    """One cell, on fewer positions if it is sampled and all would take too long."""
+    """One cell, on fewer positions if it has no closed form and all would take too long."""
     start = time.perf_counter()
     scheme = draft_scheme(cell.scheme)
     rows: list[int] | None = None
@@ -183,14 +183,16 @@ def _affordable(
     draft: np.ndarray,
     seconds: float,
 ) -> list[int] | None:
-    """Positions that a sampled cell can use in about ``seconds``; None for all.
+    """Positions that a cell can use in about ``seconds``; None for all.
 
     Their number is a power of two, so that a busy machine rarely changes it.
     """
     n = len(target)
-    start = time.perf_counter()
-    if n <= FEWEST or measured(target[:1], draft[:1]).method != "sampling":
+    if n <= FEWEST:
         return None
+    measured(target[:1], draft[:1])  # compiles what there is to compile
+    start = time.perf_counter()
+    measured(target[1:2], draft[1:2])
     most = seconds / (time.perf_counter() - start)
     if most >= n:
         return None

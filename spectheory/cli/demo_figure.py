@@ -33,7 +33,7 @@ def draw(path: Path, config: Config, rows: list[Row]) -> list[Path]:
             figsize=(2.3 * len(schemes), 2.35 * len(drafts) + 1.1), layout="constrained"
         )
         FigureCanvasAgg(figure)
-        grid = figure.subplots(len(drafts), len(schemes), sharex=True, sharey=True, squeeze=False)
+        grid = figure.subplots(len(drafts), len(schemes), sharex=True, sharey="row", squeeze=False)
         legend: dict[str, Any] = {}
         for column, scheme in enumerate(schemes):
             for row, draft in enumerate(drafts):
@@ -63,7 +63,7 @@ def draw(path: Path, config: Config, rows: list[Row]) -> list[Path]:
         request = config.request
         figure.suptitle(
             f"P(output is one of the drafts), {request.pair}, {request.positions} positions, "
-            f"temperature {config.temperature:g}; bars: 95% bootstrap over positions",
+            f"temperature {config.temperature:g}; band: 95% bootstrap interval of the optimum's mean",
             fontsize=9.5,
         )
         paths = [path.with_suffix(suffix) for suffix in (".png", ".pdf")]
@@ -78,31 +78,29 @@ def _panel(axes: Any, members: list[Row]) -> dict[str, Any]:
     """Draw one panel; returns a legend handle by rule."""
     handles: dict[str, Any] = {}
     rules = sorted({row["rule"] for row in members}, key=lambda name: (name == OPTIMUM, name))
-    for index, rule in enumerate(rules):
+    for rule in rules:
         cells = sorted(
             (row for row in members if row["rule"] == rule), key=lambda row: int(row["k"])
         )
-        style = look(rule)
-        # A small shift on the logarithmic axis keeps the bars of one k apart.
-        shift = 2 ** (0.05 * (index - (len(rules) - 1) / 2))
-        handles[rule] = axes.errorbar(
-            [row["k"] * shift for row in cells],
+        style, best = look(rule), rule == OPTIMUM
+        counts = [row["k"] for row in cells]
+        (handles[rule],) = axes.plot(
+            counts,
             [row["acceptance"] for row in cells],
-            yerr=[
-                [row["acceptance"] - row["acceptance_low"] for row in cells],
-                [row["acceptance_high"] - row["acceptance"] for row in cells],
-            ],
+            style.line,
             color=style.colour,
             marker=style.marker,
-            linestyle=style.line,
-            elinewidth=0.8,
-            zorder=3 if rule == OPTIMUM else 2,
+            linewidth=2.0 if best else 1.2,
+            zorder=2 if best else 3,  # a rule that attains the optimum stays visible on it
         )
+        if best:
+            low, high = ([row[f"acceptance_{end}"] for row in cells] for end in ("low", "high"))
+            axes.fill_between(counts, low, high, color=style.colour, alpha=0.1, linewidth=0)
     counts = sorted({row["k"] for row in members})
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(k) for k in counts])
     axes.minorticks_off()
-    axes.set_ylim(0, 1.02)
+    axes.set_ylim(bottom=0)
     if not members[0]["optimum_is_exact"] or any(not row["optimum_is_exact"] for row in members):
         axes.text(
             0.03, 0.03, "optimum: upper bound", transform=axes.transAxes, fontsize=7.5, color="#444"

@@ -64,7 +64,7 @@ class Config:
         counts: the numbers of drafts k.
         draws: draft tuples a position for rules without a closed form.
         resamples: bootstrap samples.
-        seconds: a cell that is sampled and would take longer uses fewer positions.
+        seconds: a cell without a closed form that would take longer uses fewer positions.
     """
 
     request: Request
@@ -72,7 +72,7 @@ class Config:
     counts: tuple[int, ...] = (1, 2, 4, 8)
     draws: int = 4
     resamples: int = 2000
-    seconds: float = 8.0
+    seconds: float = 12.0
 
     def cells(self) -> list[Cell]:
         """Everything to measure, the optimum first in each group.

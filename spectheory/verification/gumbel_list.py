@@ -41,7 +41,8 @@ in a rate over more than `FEW` tokens."""
 FEW = 1_000
 
 UNSEEN = 1e-13
-"""Tokens drafted less often than this do not set the time scale of a rate: they add less to it."""
+"""Tokens drafted less often than this (times 1e5 over more than `FEW` tokens) do not set the time
+scale of a rate: they add no more to it than they are drafted."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,10 @@ class GumbelList(VerificationRule):
         from spectheory.kernels.list_race import list_acceptance
 
         ranked = xp.take_along_axis(laws + 0 * target[..., None, :], race.order, axis=-1)
-        seen = (ranked > UNSEEN) & (race.cost < xp.inf)
+        size = race.order.shape[-1]
+        seen = (ranked > (UNSEEN if size <= FEW else 1e5 * UNSEEN)) & (race.cost < xp.inf)
         fastest = float(xp.max(xp.where(seen, race.cost, xp.ones_like(race.cost))))
-        batch, size = race.order.shape[:-2], race.order.shape[-1]
+        batch = race.order.shape[:-2]
         slots, p = (
             np.ascontiguousarray(np.broadcast_to(np.asarray(a), (*batch, n, size))).reshape(
                 -1, n, size
