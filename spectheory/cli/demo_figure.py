@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spectheory.cli.demo_plan import Config
+from spectheory.cli.demo_plan import MIXED, Config
 from spectheory.cli.demo_table import Row, groups
 from spectheory.cli.style import OPTIMUM, look, settings
 from spectheory.errors import MissingDependency
@@ -26,83 +27,91 @@ def draw(path: Path, config: Config, rows: list[Row]) -> list[Path]:
             "the figure needs `matplotlib`: pip install 'spectheory[cli]'"
         ) from error
     panels = groups(rows)
-    drafts = list(dict.fromkeys(draft for scheme, draft in panels if draft != "mixed"))
-    schemes = list(dict.fromkeys(scheme for scheme, _ in panels))
+    # Schemes with one draft law first: the others fill one panel a column, and leave room below.
+    drafts = list(dict.fromkeys(draft for _, draft in panels if draft != MIXED))
+    schemes = sorted(
+        dict.fromkeys(scheme for scheme, _ in panels), key=lambda name: (name, MIXED) in panels
+    )
     with mpl.rc_context(settings()):
         figure = Figure(
             figsize=(2.3 * len(schemes), 2.35 * len(drafts) + 1.1), layout="constrained"
         )
         FigureCanvasAgg(figure)
-        grid = figure.subplots(len(drafts), len(schemes), sharex=True, sharey="row", squeeze=False)
+        grid = figure.subplots(len(drafts), len(schemes), sharex=True, sharey=True, squeeze=False)
         legend: dict[str, Any] = {}
         for column, scheme in enumerate(schemes):
-            for row, draft in enumerate(drafts):
+            for row, draft in enumerate([MIXED] if (scheme, MIXED) in panels else drafts):
                 axes = grid[row, column]
-                members = panels.get((scheme, draft)) or (
-                    panels.get((scheme, "mixed")) if row == 0 else None
+                legend |= _panel(axes, panels[scheme, draft], config.counts)
+                if row == 0:
+                    axes.set_title(scheme.replace("_", " "), fontweight="bold")
+                axes.set_title(
+                    _draft_title(draft, panels[scheme, draft]), loc="left", y=1.0, pad=-9
                 )
-                if members is None:
-                    axes.set_visible(False)
-                    continue
-                legend |= _panel(axes, members)
-                axes.set_title(f"{scheme}\ndraft: {members[0]['draft']}")
-                lowest = row == len(drafts) - 1 or (scheme, drafts[-1]) not in panels
-                axes.tick_params(labelbottom=lowest)
-                if lowest:
-                    axes.set_xlabel("number of drafts k")
                 if column == 0:
-                    axes.set_ylabel("acceptance probability")
+                    axes.set_ylabel("P(output is a draft)")
+                if row == len(drafts) - 1 or draft == MIXED:
+                    axes.set_xlabel("number of drafts k")
+                    axes.tick_params(labelbottom=True)
+            for row in range(row + 1, len(drafts)):
+                grid[row, column].set_visible(False)
         names = sorted(legend, key=lambda name: (name != OPTIMUM, name))
         figure.legend(
             [legend[name] for name in names],
             names,
             loc="outside lower center",
-            ncols=min(len(names), 5),
+            ncols=min(len(names), 6),
             frameon=False,
         )
         request = config.request
         figure.suptitle(
-            f"P(output is one of the drafts), {request.pair}, {request.positions} positions, "
-            f"temperature {config.temperature:g}; band: 95% bootstrap interval of the optimum's mean",
+            f"Acceptance on {request.pair}: {request.positions} positions, temperature "
+            f"{config.temperature:g}; bars: 95% bootstrap over positions",
             fontsize=9.5,
         )
         paths = [path.with_suffix(suffix) for suffix in (".png", ".pdf")]
         for target in paths:
             # No creation date, so that the same numbers give the same file.
-            metadata = {"CreationDate": None} if target.suffix == ".pdf" else None
-            figure.savefig(target, metadata=metadata)
+            figure.savefig(target, metadata={"CreationDate": None} if target == paths[1] else None)
     return paths
 
 
-def _panel(axes: Any, members: list[Row]) -> dict[str, Any]:
+def _draft_title(draft: str, members: list[Row]) -> str:
+    if draft != MIXED:
+        return f" draft {draft}"
+    exact = all(row["optimum_is_exact"] for row in members)
+    return " a draft a slot" + ("" if exact else "; optimum: upper bound")
+
+
+def _panel(axes: Any, members: list[Row], counts: Sequence[int]) -> dict[str, Any]:
     """Draw one panel; returns a legend handle by rule."""
     handles: dict[str, Any] = {}
-    rules = sorted({row["rule"] for row in members}, key=lambda name: (name == OPTIMUM, name))
-    for rule in rules:
+    for rule in dict.fromkeys([OPTIMUM, *(row["rule"] for row in members)]):
         cells = sorted(
             (row for row in members if row["rule"] == rule), key=lambda row: int(row["k"])
         )
-        style, best = look(rule), rule == OPTIMUM
-        counts = [row["k"] for row in cells]
-        (handles[rule],) = axes.plot(
-            counts,
+        style = look(rule)
+        best = rule == OPTIMUM
+        # The optimum is a broad line under the others: a rule that attains it shows on top of it.
+        handles[rule] = axes.errorbar(
+            [row["k"] for row in cells],
             [row["acceptance"] for row in cells],
-            style.line,
+            yerr=[
+                [row["acceptance"] - row["acceptance_low"] for row in cells],
+                [row["acceptance_high"] - row["acceptance"] for row in cells],
+            ],
             color=style.colour,
             marker=style.marker,
-            linewidth=2.0 if best else 1.2,
-            zorder=2 if best else 3,  # a rule that attains the optimum stays visible on it
+            markersize=9 if best else None,
+            linestyle=style.line,
+            linewidth=3.2 if best else None,
+            elinewidth=0.7,
+            zorder=2 if best else 3,
+            clip_on=False,
         )
-        if best:
-            low, high = ([row[f"acceptance_{end}"] for row in cells] for end in ("low", "high"))
-            axes.fill_between(counts, low, high, color=style.colour, alpha=0.1, linewidth=0)
-    counts = sorted({row["k"] for row in members})
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(k) for k in counts])
+    axes.set_xlim(counts[0] * 0.85, counts[-1] * 1.18)
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
-    if not members[0]["optimum_is_exact"] or any(not row["optimum_is_exact"] for row in members):
-        axes.text(
-            0.03, 0.03, "optimum: upper bound", transform=axes.transAxes, fontsize=7.5, color="#444"
-        )
+    axes.set_ylim(0, 1)
     return handles

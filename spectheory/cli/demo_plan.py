@@ -45,6 +45,10 @@ SLOTS = {
 HEATS = (1.0, 0.7, 1.4, 0.5, 2.0, 0.85, 1.2, 0.6)
 
 
+MIXED = "mixed"
+"""Stands for the draft's name where each slot has its own."""
+
+
 class Cell(NamedTuple):
     """One measurement; rule `optimum` is the optimum's value."""
 
@@ -84,7 +88,7 @@ class Config:
         single = SINGLE.get(self.request.pair, tuple(names))
         found = []
         for scheme in schemes().values():
-            for draft in ["mixed"] if scheme.per_slot else single:
+            for draft in [MIXED] if scheme.per_slot else single:
                 for k in self.counts:
                     serving = [
                         r.key
