@@ -34,7 +34,7 @@ def draw(path: Path, config: Config, rows: list[Row]) -> list[Path]:
     )
     with mpl.rc_context(settings()):
         figure = Figure(
-            figsize=(2.3 * len(schemes), 2.35 * len(drafts) + 1.1), layout="constrained"
+            figsize=(2.45 * len(schemes), 2.35 * len(drafts) + 0.6), layout="constrained"
         )
         FigureCanvasAgg(figure)
         grid = figure.subplots(len(drafts), len(schemes), sharex=True, sharey=True, squeeze=False)
@@ -43,25 +43,21 @@ def draw(path: Path, config: Config, rows: list[Row]) -> list[Path]:
             for row, draft in enumerate([MIXED] if (scheme, MIXED) in panels else drafts):
                 axes = grid[row, column]
                 legend |= _panel(axes, panels[scheme, draft], config.counts)
-                if row == 0:
-                    axes.set_title(scheme.replace("_", " "), fontweight="bold")
-                axes.set_title(
-                    _draft_title(draft, panels[scheme, draft]), loc="left", y=1.0, pad=-9
-                )
+                axes.set_title(_title(scheme, draft, panels[scheme, draft]))
                 if column == 0:
                     axes.set_ylabel("P(output is a draft)")
                 if row == len(drafts) - 1 or draft == MIXED:
                     axes.set_xlabel("number of drafts k")
                     axes.tick_params(labelbottom=True)
-            for row in range(row + 1, len(drafts)):
-                grid[row, column].set_visible(False)
         names = sorted(legend, key=lambda name: (name != OPTIMUM, name))
-        figure.legend(
-            [legend[name] for name in names],
-            names,
-            loc="outside lower center",
-            ncols=min(len(names), 6),
-            frameon=False,
+        spare = [axes for axes in grid.flat if not axes.has_data()]
+        for axes in spare:
+            axes.set_axis_off()
+        where: dict[str, Any] = {"loc": "outside lower center", "ncols": min(len(names), 6)}
+        if spare:
+            where = {"loc": "center", "bbox_to_anchor": (0.5, 0.5)}
+        (spare[-1] if spare else figure).legend(
+            [legend[name] for name in names], names, frameon=False, **where
         )
         request = config.request
         figure.suptitle(
@@ -76,11 +72,10 @@ def draw(path: Path, config: Config, rows: list[Row]) -> list[Path]:
     return paths
 
 
-def _draft_title(draft: str, members: list[Row]) -> str:
-    if draft != MIXED:
-        return f" draft {draft}"
+def _title(scheme: str, draft: str, members: list[Row]) -> str:
+    drafts = f"draft {draft}" if draft != MIXED else "k different drafts"
     exact = all(row["optimum_is_exact"] for row in members)
-    return " a draft a slot" + ("" if exact else "; optimum: upper bound")
+    return f"{scheme}: {drafts}" + ("" if exact else "\noptimum: upper bound for k > 1")
 
 
 def _panel(axes: Any, members: list[Row], counts: Sequence[int]) -> dict[str, Any]:
@@ -102,9 +97,9 @@ def _panel(axes: Any, members: list[Row], counts: Sequence[int]) -> dict[str, An
             ],
             color=style.colour,
             marker=style.marker,
-            markersize=9 if best else None,
+            markersize=8 if best else None,
             linestyle=style.line,
-            linewidth=3.2 if best else None,
+            linewidth=2.8 if best else None,
             elinewidth=0.7,
             zorder=2 if best else 3,
             clip_on=False,
