@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
             (
                 name if entry["lossless"] else f"{name} (lossy)",
                 f"{entry['acceptance']:.6f}",
-                f"{best - entry['acceptance']:.6f}" if entry["lossless"] else "",
+                f"{best - entry['acceptance']:z.6f}" if entry["lossless"] else "",
                 f"{entry['ladder']:.6f}",
                 f"± {error:.1g}" if error else "",
                 entry["method"],
