@@ -41,8 +41,9 @@ class Verdict:
     >>> verdict = Verdict(np.array([0]), np.array([0.5]), np.array([0.0, 1.0]))
     >>> verdict.law().tolist()
     [0.5, 0.5]
-    >>> verdict.sample(np.array([0.4, 0.9]))
-    Draw(token=array(0), slot=array(0))
+    >>> draw = verdict.sample(np.array([0.4, 0.9]))
+    >>> int(draw.token), int(draw.slot)
+    (0, 0)
     """
 
     drafts: Array

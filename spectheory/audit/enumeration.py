@@ -45,7 +45,7 @@ def enumerate_rule(
     >>> p, q = (np.array([Fraction(a, 10), Fraction(10 - a, 10)]) for a in (3, 6))
     >>> result = enumerate_rule(rule("recursive"), scheme("iid"), p, q, 2)
     >>> [str(x) for x in result.law], str(result.acceptance)
-    (['3/10', '7/10'], '22/25')
+    (['3/10', '7/10'], '41/50')
     """
     drafts, probability = scheme.law(draft, k)
     verdict = rule.verdict(target[None, :], draft[None, ...], drafts)
