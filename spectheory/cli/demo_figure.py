@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,10 @@ def draw(path: Path, config: Config, rows: list[Row]) -> list[Path]:
     )
     with mpl.rc_context(settings()):
         figure = Figure(
-            figsize=(2.45 * len(schemes), 2.35 * len(drafts) + 0.6), layout="constrained"
+            figsize=(2.45 * len(schemes), 2.7 * len(drafts) + 0.6), layout="constrained"
         )
         FigureCanvasAgg(figure)
-        grid = figure.subplots(len(drafts), len(schemes), sharex=True, sharey=True, squeeze=False)
+        grid = figure.subplots(len(drafts), len(schemes), sharex=True, sharey="row", squeeze=False)
         legend: dict[str, Any] = {}
         for column, scheme in enumerate(schemes):
             for row, draft in enumerate([MIXED] if (scheme, MIXED) in panels else drafts):
@@ -49,6 +50,9 @@ def draw(path: Path, config: Config, rows: list[Row]) -> list[Path]:
                 if row == len(drafts) - 1 or draft == MIXED:
                     axes.set_xlabel("number of drafts k")
                     axes.tick_params(labelbottom=True)
+        for row, draft in enumerate(drafts):
+            shown = [r for r in rows if r["draft"] in ((draft, MIXED) if row == 0 else (draft,))]
+            grid[row, 0].set_ylim(*_limits(shown))
         names = sorted(legend, key=lambda name: (name != OPTIMUM, name))
         spare = [axes for axes in grid.flat if not axes.has_data()]
         for axes in spare:
@@ -70,6 +74,13 @@ def draw(path: Path, config: Config, rows: list[Row]) -> list[Path]:
             # No creation date, so that the same numbers give the same file.
             figure.savefig(target, metadata={"CreationDate": None} if target == paths[1] else None)
     return paths
+
+
+def _limits(rows: list[Row]) -> tuple[float, float]:
+    """Ends of a vertical axis that shows every bar, at twentieths within [0, 1]."""
+    low = min(float(row["acceptance_low"]) for row in rows)
+    high = max(float(row["acceptance_high"]) for row in rows)
+    return math.floor(20 * low) / 20, math.ceil(20 * high) / 20
 
 
 def _title(scheme: str, draft: str, members: list[Row]) -> str:
@@ -108,5 +119,4 @@ def _panel(axes: Any, members: list[Row], counts: Sequence[int]) -> dict[str, An
     axes.set_xticks(counts, [str(k) for k in counts])
     axes.set_xlim(counts[0] * 0.85, counts[-1] * 1.18)
     axes.minorticks_off()
-    axes.set_ylim(0, 1)
     return handles

@@ -17,12 +17,12 @@ COLOURS = (
     "#882255",  # wine
     "#999933",  # olive
     "#332288",  # indigo
-    "#44AA99",  # teal
+    "#AAAAAA",  # grey
 )
-"""Okabe and Ito's palette without its yellow and black, then four of Tol's: safe for colour-blind
-eyes on white. Black is kept for the optimum."""
+"""Okabe and Ito's palette without its yellow and black, then three of Tol's and a grey: safe for
+colour-blind eyes on white. Black is kept for the optimum."""
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 
 FIRST = (
     "rejection",
@@ -34,6 +34,7 @@ FIRST = (
     "recursive_without_replacement",
     "nss",
     "spechub",
+    "optimal_iid",
 )
 """Rules whose looks are settled, for figures to stay comparable. A rule that is not named here
 takes one by a hash of its key, so it needs no entry; never reorder."""
