@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def load_array(name: str, path: Path) -> np.ndarray:
         values = np.load(path, allow_pickle=False)
     except OSError as error:
         raise InputError(f"`{name}` {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, SyntaxError) as error:
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"`{name}` {path} cannot be read: {error}") from error
@@ -96,6 +97,7 @@ def load_array(name: str, path: Path) -> np.ndarray:
     return values
 
 
+@np.errstate(over="ignore", invalid="ignore")  # sums of what is refused, with its own message
 def as_law(name: str, values: np.ndarray, options: argparse.Namespace) -> np.ndarray:
     """Float64 laws from what a file held, with the sampling parameters applied."""
     if options.logits:
