@@ -13,6 +13,7 @@ import numpy as np
 
 from spectheory.audit.rates import MeasuredRates, map_threads, measure_rates
 from spectheory.cli.demo_plan import Cell, Config, Slot
+from spectheory.cli.optimum import certified_optima
 from spectheory.cli.style import OPTIMUM
 from spectheory.distributions import from_logits
 from spectheory.drafting.scheme import DraftScheme
@@ -22,6 +23,12 @@ from spectheory.verification.rule import rule
 
 if TYPE_CHECKING:
     from spectheory.decoding.logged import LoggedLogits
+
+BOUND = "upper bound"
+"""Method of an optimum that is only bounded from above."""
+
+PATIENCE = 4
+"""How much longer than a rule the search for one cell's certified optimum may take."""
 
 FEWEST = 16
 """A cell without a closed form is never cut to fewer positions than this."""
@@ -135,9 +142,7 @@ def measure(
     scheme = draft_scheme(cell.scheme)
     rows: list[int] | None = None
     if cell.rule == OPTIMUM:
-        values = optima(target, draft, cell.k, scheme, threads)
-        exact = scheme.prefix_exact or cell.k == 1
-        method = "exact dual" if exact else "upper bound"
+        values, method = optimum(target, draft, cell.k, scheme, threads, PATIENCE * config.seconds)
         rates = MeasuredRates(values, values, np.zeros_like(values), method)
     else:
 
@@ -165,16 +170,37 @@ def measure(
     )
 
 
-def optima(
-    target: np.ndarray, draft: np.ndarray, k: int, scheme: DraftScheme, threads: int
-) -> np.ndarray:
-    """``(n,)`` sorted-prefix dual: the optimum, or for heterogeneous drafts an upper bound."""
+def optimum(
+    target: np.ndarray,
+    draft: np.ndarray,
+    k: int,
+    scheme: DraftScheme,
+    threads: int,
+    seconds: float,
+) -> tuple[np.ndarray, str]:
+    """``(n,)`` optimal acceptances and how they were obtained.
 
-    def one(i: int) -> float:
+    Where the sorted prefixes only bound it, it is searched for and certified, unless the first
+    positions show that all would take longer than ``seconds``.
+    """
+
+    def dual(i: int) -> float:
         return float(optimal_value(target[i], draft[i], k, scheme.key))
 
     # The first runs alone: it compiles what there is to compile.
-    return np.array([one(0), *map_threads(one, range(1, len(target)), threads)])
+    values = np.array([dual(0), *map_threads(dual, range(1, len(target)), threads)])
+    if scheme.prefix_exact or k == 1:
+        return values, "exact dual"
+    trial = slice(0, len(target), max(1, len(target) // FEWEST))
+    certified_optima(target[:1], draft[:1], k, scheme)
+    start = time.perf_counter()
+    tried = certified_optima(target[trial], draft[trial], k, scheme, threads)
+    if (time.perf_counter() - start) * len(target) / len(tried) > seconds:
+        return values, BOUND
+    found = certified_optima(target, draft, k, scheme, threads)
+    if not all(bool(one.certified) for one in found):
+        return values, BOUND
+    return np.array([float(one.value) for one in found]), "certified"
 
 
 def _affordable(

@@ -85,8 +85,9 @@ def _limits(rows: list[Row]) -> tuple[float, float]:
 
 def _title(scheme: str, draft: str, members: list[Row]) -> str:
     drafts = f"draft {draft}" if draft != MIXED else "k different drafts"
-    exact = all(row["optimum_is_exact"] for row in members)
-    return f"{scheme}: {drafts}" + ("" if exact else "\noptimum: upper bound for k > 1")
+    bounded = sorted({row["k"] for row in members if not row["optimum_is_exact"]})
+    remark = f"\noptimum: upper bound at k = {', '.join(map(str, bounded))}" if bounded else ""
+    return f"{scheme}: {drafts}{remark}"
 
 
 def _panel(axes: Any, members: list[Row], counts: Sequence[int]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from spectheory.cli.bootstrap import LEVEL, mean_intervals
-from spectheory.cli.demo_cells import Measured
+from spectheory.cli.demo_cells import BOUND, Measured
 from spectheory.cli.demo_plan import Cell, Config
 from spectheory.cli.output import print_table
 from spectheory.cli.style import OPTIMUM
@@ -47,7 +47,7 @@ def rows_of(config: Config, results: Mapping[Cell, Measured]) -> list[Row]:
                 "acceptance_high": float(high[0]),
                 "ladder": float(mean[1]),
                 "optimum": float(mean[2]),
-                "optimum_is_exact": best.method != "upper bound",
+                "optimum_is_exact": best.method != BOUND,
                 "gap": float(mean[3]),
                 "gap_low": float(low[3]),
                 "gap_high": float(high[3]),
