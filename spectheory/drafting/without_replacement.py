@@ -58,6 +58,8 @@ class DraftsWithoutReplacement(DraftScheme):
 
     def prefix_containment(self, draft: Array, k: int, order: Array) -> Array:
         xp = namespace(draft)
+        if k == 1:
+            return xp.cumulative_sum(xp.take_along_axis(draft, order, axis=-1), axis=-1)
         if is_exact(draft):
             rows = draft.reshape(-1, draft.shape[-1]), order.reshape(-1, order.shape[-1])
             exact = [exact_prefix_containment(self, q, k, o) for q, o in zip(*rows, strict=True)]
