@@ -88,7 +88,7 @@ def add_prompts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--longest",
         type=count,
-        default=256,
+        default=128,
         metavar="N",
         help="tokens kept of a text (default %(default)s)",
     )
