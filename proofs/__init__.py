@@ -1,6 +1,6 @@
 """Theorems checked by machine on the library's own code: one theorem a file.
 
-Each module's docstring holds the statement, the assumptions, and what is machine-checked and what is
+Each module's docstring holds the statement, the assumptions, what is machine-checked and what is
 argued; ``verify()`` raises `AssertionError` if the check fails. ``python -m proofs`` runs them all.
 """
 
