@@ -178,3 +178,66 @@ def test_fixed_tree_is_accepted_with_its_target_mass(seed):
         return sum(m * (1 + expected_depth(u)) for m, u in zip(masses, children, strict=False))
 
     assert expected_depth(()) == sum(chance(target, u) for u in tree)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_traversal_of_a_chain_is_block_verification(seed):
+    """Leaf to root: accept with p, else the parent's residual takes over with its own p."""
+    rng = np.random.default_rng(100 + seed)
+    length, size = 3, 4
+    target = np.stack([random_law(rng, size, 1) for _ in range(length + 1)])
+    draft = np.stack([random_law(rng, size, 1) for _ in range(length)])
+    path = rng.integers(0, size, length)
+    arrived = [Fraction(1)]
+    for i, token in enumerate(path):
+        arrived.append(min(1, arrived[-1] * target[i][token] / draft[i][token]))
+    kept, reach, accept = [Fraction(0)] * (length + 1), Fraction(1), arrived[length]
+    for i in range(length, 0, -1):
+        kept[i] = reach * accept
+        reach *= 1 - accept
+        left = [
+            max(arrived[i - 1] * p - q, 0) for p, q in zip(target[i - 1], draft[i - 1], strict=True)
+        ]
+        mass = sum(left)
+        miss = mass + 1 - arrived[i - 1]
+        accept = mass / miss if miss else arrived[i - 1]
+    kept[0] = reach
+    assert list(block_verification(target, draft, path).kept) == kept
+
+
+def full_program(target, draft, paths):
+    """Most expected kept tokens of any lossless rule that sees all paths, as one linear program."""
+    leaves = list(itertools.product(range(SIZE), repeat=LENGTH))
+    trees = list(itertools.product(leaves, repeat=paths))
+    columns, gains = [], []  # (tree, node, correction token)
+    for number, tree in enumerate(trees):
+        for node in {path[:n] for path in tree for n in range(LENGTH + 1)}:
+            for token in range(SIZE):
+                columns.append((number, node, token))
+                gains.append(-len(node))
+    rows, wanted = [], []
+    for number, tree in enumerate(trees):
+        rows.append([float(c[0] == number) for c in columns])
+        wanted.append(float(np.prod([chance(draft, path) for path in tree])))
+    for full in itertools.product(range(SIZE), repeat=LENGTH + 1):
+        row = []
+        for _, node, token in columns:
+            emitted = (*node, token)
+            mass = Fraction(int(full[: len(emitted)] == emitted))
+            for later in range(len(emitted), LENGTH + 1):
+                mass *= target[full[:later]][full[later]]
+            row.append(float(mass))
+        rows.append(row)
+        wanted.append(float(chance(target, full)))
+    solution = linprog(gains, A_eq=np.array(rows), b_eq=wanted, method="highs")
+    assert solution.status == 0
+    return -solution.fun
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+@pytest.mark.parametrize("seed", range(5))
+def test_node_program_is_the_full_information_program(seed, paths):
+    rng = np.random.default_rng(seed)
+    target, draft = random_tree(rng, low=1), random_tree(rng, low=1)
+    full = full_program(target, draft, paths)
+    assert node_program(target, draft, paths) == pytest.approx(full, abs=1e-8)
