@@ -70,10 +70,10 @@ $(READY): pyproject.toml constraints.txt
 		echo "==> making .venv with $$("$$found" --version)"; \
 		"$$found" -m venv --clear .venv; \
 	fi
-	@echo "==> installing about 80 packages into .venv, once (a few minutes)"
+	@echo "==> installing about 100 packages into .venv, once (a few minutes)"
 	@set -o pipefail; \
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off $(PIP_FLAGS) \
-		-c constraints.txt -e '.[all,test]' 2>.venv/pip.log \
+		-c constraints.txt -e '.[all,test,peers]' 2>.venv/pip.log \
 		| awk '/^(Collecting|Processing) / {sub(/.*\//, "", $$2); sub(/(-[0-9]|[<>=~!;[]).*/, "", $$2); \
 		       printf "%s ", $$2; fflush()} /^Installing coll/ {print "\n==> unpacking"; fflush()}' \
 		|| { cat .venv/pip.log >&2; exit 1; }
