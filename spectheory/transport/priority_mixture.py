@@ -28,6 +28,8 @@ from spectheory.verdict import Draw, Verdict
 
 DENOMINATOR = 1 << 50
 """Weights of an exact mixture are multiples of about one over this: float64 to its last digits."""
+SCALES = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""Powers of a token's aim that its shortfall is divided by: 1 favours light tokens, 0 heavy."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,20 @@ class PriorityMixture:
         k: int,
         scheme: str = "without_replacement",
         gap: float = 1e-9,
-        most_orders: int = 128,
+        most_rounds: int = 128,
         seconds: float = float("inf"),
     ) -> PriorityMixture:
         """Mix orders until the gap is small enough, or the budget is spent.
 
         With b* the minimal-divergence base and ``m = min(b*, p)`` the mass to accept, minimises
         ``sum_x m (1 - b/m)_+^2 / 2`` over the bases b, which is 0 at an optimum. Each round ranks
-        the tokens by how far b falls short of m, adds the base of that order, and fits all weights
-        again (`fit_weights`). Every optimal order puts the hull faces of slope below 1 in their
-        order of priority, so ranking happens within a face only. Heterogeneous drafts have no known
-        b*: there m = p, and the two faces are the witness and its complement. The best mixture of
-        all rounds is kept.
+        the tokens by how far b falls short of m, adds the bases of these orders, and fits all
+        weights again (`fit_weights`). The steepest order ranks by the shortfall relative to m; it
+        alone converges slowly where a few heavy tokens stand among thousands of light ones that
+        are all short, so orders by ``(m - b) / m^s`` for the other `SCALES` s come along. Every
+        optimal order puts the hull faces of slope below 1 in their order of priority, so ranking
+        happens within a face only. Heterogeneous drafts have no known b*: there m = p, and the two
+        faces are the witness and its complement. The best mixture of all rounds is kept.
 
         Args:
             target: ``(V,)``, one position.
@@ -84,7 +88,7 @@ class PriorityMixture:
             k: number of drafts.
             scheme: key of the draft scheme.
             gap: stop when the acceptance is this close to its upper bound.
-            most_orders: rounds, each of which adds at most one order.
+            most_rounds: rounds at most, each of which adds an order for each of the `SCALES`.
             seconds: time budget, looked at once a round.
 
         Raises:
@@ -100,14 +104,14 @@ class PriorityMixture:
                 f"`target` has shape {target.shape} and `draft` {draft.shape}; a mixture serves "
                 "one position, (V,) and (V,), or (k, V) for one draft law a slot"
             )
-        if most_orders < 1 or not seconds > 0 or not gap >= 0:
+        if most_rounds < 1 or not seconds > 0 or not gap >= 0:
             raise InputError(
-                f"`most_orders` is {most_orders}, `seconds` {seconds} and `gap` {gap}; expected at "
-                "least one order, a positive time and a gap >= 0"
+                f"`most_rounds` is {most_rounds}, `seconds` {seconds} and `gap` {gap}; expected at "
+                "least one round, a positive time and a gap >= 0"
             )
         if is_exact(target):
             found = cls.solve(
-                target.astype(float), draft.astype(float), k, scheme, gap, most_orders, seconds
+                target.astype(float), draft.astype(float), k, scheme, gap, most_rounds, seconds
             )
             return cls.of(target, draft, k, scheme, found.ranks, _rational(found.weights))
         p = target.astype(np.float64) / np.sum(target, dtype=np.float64)
@@ -116,14 +120,15 @@ class PriorityMixture:
         aim, face = _aim(p, q, k, scheme, witness)
         base_of = base_of_order(law, q, k)
         end = time.perf_counter() + seconds
-        order = law.prefix_order(p, q, k)
+        orders = law.prefix_order(p, q, k)[None, :]
         ranks = np.empty((0, p.shape[0]), dtype=np.int32)
         bases, weights = np.empty((0, p.shape[0])), np.empty(0)
         best: PriorityMixture | None = None
-        for _ in range(most_orders):
-            ranks = np.concatenate([ranks, np.argsort(order)[None, :].astype(np.int32)])
-            bases = np.concatenate([bases, base_of(order)[None, :]])
-            weights = fit_weights(bases, aim, np.append(weights, 0.0 if len(weights) else 1.0))
+        for _ in range(most_rounds):
+            ranks = np.concatenate([ranks, np.argsort(orders, axis=-1).astype(np.int32)])
+            bases = np.concatenate([bases, [base_of(order) for order in orders]])
+            weights = np.concatenate([weights, np.zeros(len(orders))])
+            weights = fit_weights(bases, aim, weights)
             kept = weights > 0
             ranks, bases, weights = ranks[kept], bases[kept], weights[kept]
             base = weights @ bases
@@ -132,7 +137,7 @@ class PriorityMixture:
                 best = mixture
             if best.gap <= gap or time.perf_counter() > end:
                 break
-            order = _shortfall_order(aim, base, face)
+            orders = _shortfall_orders(aim, base, face)
         assert best is not None
         return best
 
@@ -248,11 +253,16 @@ def _aim(
     return np.minimum(base, target), np.round(slope, 9)  # rounding joins what is one face
 
 
-def _shortfall_order(aim: np.ndarray, base: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Tokens by face, then by how far the base falls short, relative to the aim; the worst last."""
-    share = np.full(aim.shape, np.inf)
-    np.divide(base, aim, out=share, where=aim > 0)
-    return np.lexsort((-share, -face))
+def _shortfall_orders(aim: np.ndarray, base: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """``(n, V)`` tokens by face, then by how far the base falls short of the aim; the worst last.
+
+    One order for each of the `SCALES`; equal orders are given once.
+    """
+    short = np.full((len(SCALES), aim.shape[0]), -np.inf)
+    for row, scale in zip(short, SCALES, strict=True):
+        with np.errstate(over="ignore"):  # an aim near the smallest float
+            np.divide(aim - base, aim**scale, out=row, where=aim > 0)
+    return np.unique([np.lexsort((row, -face)) for row in short], axis=0)
 
 
 def _rational(weights: np.ndarray) -> Array:

@@ -20,12 +20,12 @@ class OptimalMixture(VerificationRule):
 
     b is the law of the picked draft, known exactly as the mixture of the orders' laws, so the rule
     is law-lossless whatever the orders; they are chosen so that the acceptance is within ``gap`` of
-    the optimum, or as near as ``most_orders`` orders come.
+    the optimum, or as near as ``most_rounds`` orders come.
 
     Args:
         scheme: key of the draft scheme.
         gap: where to stop.
-        most_orders: when to stop.
+        most_rounds: when to stop.
 
     Reference: khisti2025multi, Theorem 1 (canonical form); `spectheory.transport.priority_mixture`.
 
@@ -43,7 +43,7 @@ class OptimalMixture(VerificationRule):
 
     scheme: str = "without_replacement"
     gap: float = 1e-9
-    most_orders: int = 128
+    most_rounds: int = 128
 
     @classmethod
     def examples(cls) -> Iterator[OptimalMixture]:
@@ -66,6 +66,6 @@ class OptimalMixture(VerificationRule):
             PriorityMixture.solve,
             scheme=self.scheme,
             gap=self.gap,
-            most_orders=self.most_orders,
+            most_rounds=self.most_rounds,
         )
         return verdict_by_rows(solve, target, draft, drafts)

@@ -25,11 +25,11 @@ def enumerated(mixture, law):
     return output, np.sum(law.probability * verdict.ladder())
 
 
-@pytest.mark.parametrize("most_orders", [1, 3, 40])
-def test_it_is_lossless_however_early_it_stops(most_orders):
+@pytest.mark.parametrize("most_rounds", [1, 3, 40])
+def test_it_is_lossless_however_early_it_stops(most_rounds):
     for case in instances(80, seed=51, most_tokens=5):
         mixture = PriorityMixture.solve(
-            case.target, case.draft, case.k, case.scheme, most_orders=most_orders
+            case.target, case.draft, case.k, case.scheme, most_rounds=most_rounds
         )
         law = scheme(case.scheme).law(case.draft, case.k)
         output, ladder = enumerated(mixture, law)
@@ -51,7 +51,7 @@ def test_it_reaches_the_optimum_on_small_vocabularies():
 def test_on_fractions_it_is_exactly_lossless(name):
     for case in instances(8, seed=53, schemes=(name,), most_tokens=4):
         target, draft = fractions(case.target), fractions(case.draft)
-        mixture = PriorityMixture.solve(target, draft, case.k, name, most_orders=12)
+        mixture = PriorityMixture.solve(target, draft, case.k, name, most_rounds=12)
         law = scheme(name).law(draft, case.k)
         output, ladder = enumerated(mixture, law)
         assert np.all(output == target)
@@ -64,7 +64,7 @@ def test_on_fractions_it_is_exactly_lossless(name):
 @pytest.mark.parametrize("noise", [0.7, 1.5])
 def test_gap_without_replacement_at_four_thousand_tokens(temperature, noise):
     target, draft = zipf_pair(4000, noise, temperature, seed=0)
-    mixture = PriorityMixture.solve(target, draft, 4, gap=1e-4, most_orders=100)
+    mixture = PriorityMixture.solve(target, draft, 4, gap=1e-4, most_rounds=100)
     assert 0 <= mixture.gap <= 1e-4
     assert len(mixture.weights) <= 60
 
@@ -78,7 +78,7 @@ def test_heterogeneous_gap_at_many_tokens():
 def test_stops_on_its_budget_and_keeps_the_best():
     target, draft = zipf_pair(2000, 1.0, 0.6, seed=5)
     gaps = [
-        PriorityMixture.solve(target, draft, 4, gap=0, most_orders=n).gap for n in (1, 4, 16, 48)
+        PriorityMixture.solve(target, draft, 4, gap=0, most_rounds=n).gap for n in (1, 4, 16, 48)
     ]
     assert gaps == sorted(gaps, reverse=True)
     hurried = PriorityMixture.solve(target, draft, 4, gap=0, seconds=1e-9)
@@ -87,7 +87,7 @@ def test_stops_on_its_budget_and_keeps_the_best():
 
 def test_acceptance_carries_the_evidence():
     target, draft = zipf_pair(300, 1.0, 1.0, seed=6)
-    mixture = PriorityMixture.solve(target, draft, 2, gap=1e-9, most_orders=200)
+    mixture = PriorityMixture.solve(target, draft, 2, gap=1e-9, most_rounds=200)
     found = mixture.acceptance()
     assert found.primal == pytest.approx(np.minimum(found.base, target).sum(), abs=1e-15)
     assert found.dual == mixture.bound
@@ -117,8 +117,8 @@ def test_bad_input_is_named():
     q = np.array([0.5, 0.3, 0.2])
     with pytest.raises(ShapeError, match="one position"):
         PriorityMixture.solve(np.stack([q, q]), q, 2)
-    for budget in ({"most_orders": 0}, {"seconds": 0.0}, {"gap": -1.0}):
-        with pytest.raises(InputError, match="at least one order"):
+    for budget in ({"most_rounds": 0}, {"seconds": 0.0}, {"gap": -1.0}):
+        with pytest.raises(InputError, match="at least one round"):
             PriorityMixture.solve(q, q, 2, **budget)
     with pytest.raises(SupportError):
         PriorityMixture.solve(q, np.array([0.5, 0.5, 0.0]), 3)
