@@ -9,6 +9,7 @@ four differ, or where a division by zero would need a branch.
 from __future__ import annotations
 
 import importlib
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,16 @@ def pick(law: Array, tokens: Array) -> Array:
 def without(law: Array, tokens: Array) -> Array:
     """``law`` with the mass at ``tokens`` set to zero; not renormalised."""
     return namespace(law).where(is_token(tokens, law), law * 0, law)
+
+
+def constant(values: np.ndarray, like: Array) -> Array:
+    """A NumPy array (token ids, a mask) as an array of ``like``'s library, on its device."""
+    return namespace(like).asarray(values, **_device(like))
+
+
+def number(value: float | Fraction, like: Array) -> float | Fraction:
+    """A parameter in the arithmetic of ``like``: a ``Fraction`` beside Fractions, else a float."""
+    return Fraction(value) if is_exact(like) else float(value)
 
 
 def _device(array: Array) -> dict[str, Any]:
