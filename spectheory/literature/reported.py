@@ -1,6 +1,17 @@
 """Numbers that come from somewhere else, each with where it stands.
 
-One TOML file a source, ``<citekey>.toml``; one table a number (or array of numbers).
+One TOML file a source, ``<citekey>.toml``; one table a number, or a table of numbers as printed:
+
+    [speed_up]
+    value = "2.13"                 the digits as printed, a string; its rounding is thereby known
+    where = "abstract"             table, row, figure or section
+    version = "arXiv v1"           of the source; "not recorded" if the reader did not note it
+    hand = "first-hand"            or "second-hand", then with via = "who quotes it"
+    setting = "what was measured"
+    unit = "x"                     optional
+
+In a table of numbers ``value`` is a list of rows, and ``by`` names the fields that tell the rows
+apart; every other field of a row is a printed number.
 """
 
 from __future__ import annotations
@@ -10,44 +21,84 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from spectheory.errors import UnknownName
+from spectheory.errors import InputError, UnknownName
 
-HANDS = ("first-hand", "second-hand", "computed")
+NEEDED: dict[str, set[str]] = {
+    "first-hand": {"version"},
+    "second-hand": {"version", "via"},
+    "computed": set(),
+}
+"""What each provenance needs besides a value and a place."""
+
+HANDS = tuple(NEEDED)
+FIELDS = {"value", "where", "version", "hand", "via", "setting", "unit", "by"}
+
+
+class UnplacedNumber(InputError):
+    """An entry of the literature data without its place, or of unknown provenance."""
 
 
 class Reported(NamedTuple):
-    """A number (or array) with its place.
+    """An entry of a source: a number, or a table of them, with its place.
 
     Attributes:
-        value: as printed.
-        where: table, row and version of the source, or how it was computed.
+        value: as printed: digits as a string, or rows of them.
+        where: table, row or section of the source, or how it was computed.
         hand: "first-hand" (read in the source), "second-hand" (read about it) or "computed" (by
             independent code, not by this library).
         setting: what it was measured on; empty if the place says it all.
+        version: of the source; empty for computed entries.
+        via: who quotes a second-hand number; empty otherwise.
+        unit: "x", "%", "s", ..; empty for a pure number.
+        by: the fields that tell the rows of a table apart.
     """
 
     value: Any
     where: str
     hand: str
-    setting: str
+    setting: str = ""
+    version: str = ""
+    via: str = ""
+    unit: str = ""
+    by: tuple[str, ...] = ()
 
 
 @cache
 def reported(source: str) -> dict[str, Reported]:
-    """Every number of a source, by name.
+    """Every entry of a source, by name.
 
     Raises:
         UnknownName: no such source.
-        ValueError: an entry without its place, or of unknown provenance.
+        UnplacedNumber: an entry without its place, or of unknown provenance.
 
     >>> reported("worked_examples")["cover"].value["optimal_iid"]
     0.75
     """
+    if source not in sources():
+        raise UnknownName(f"no literature data for `{source}`; there are {', '.join(sources())}")
     path = files("spectheory.literature") / f"{source}.toml"
-    if not path.is_file():
-        raise UnknownName(f"no literature data for `{source}`")
-    entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {name: _entry(source, name, fields) for name, fields in entries.items()}
+    return entries(source, path.read_text(encoding="utf-8"))
+
+
+@cache
+def sources() -> tuple[str, ...]:
+    """Names of the sources there are: citation keys, and `worked_examples`."""
+    names = (path.name for path in files("spectheory.literature").iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def entries(source: str, text: str) -> dict[str, Reported]:
+    r"""The entries of a TOML text; ``source`` is what messages call it.
+
+    Raises:
+        UnplacedNumber: see `reported`.
+
+    >>> entries("anon2026", '[speed_up]\nvalue = "2.13"\nhand = "first-hand"')
+    Traceback (most recent call last):
+    spectheory.literature.reported.UnplacedNumber: anon2026.toml: [speed_up] lacks version, where
+    """
+    found = tomllib.loads(text)
+    return {name: _entry(f"{source}.toml: [{name}]", fields) for name, fields in found.items()}
 
 
 def citation_keys() -> set[str]:
@@ -57,10 +108,15 @@ def citation_keys() -> set[str]:
     return {line.partition("{")[2].rstrip(",") for line in lines}
 
 
-def _entry(source: str, name: str, fields: dict[str, Any]) -> Reported:
-    missing = {"value", "where", "hand"} - fields.keys()
-    if missing or not fields["where"]:
-        raise ValueError(f"{source}.toml: [{name}] lacks {', '.join(sorted(missing)) or 'a place'}")
-    if fields["hand"] not in HANDS:
-        raise ValueError(f"{source}.toml: [{name}] has hand = {fields['hand']!r}; one of {HANDS}")
-    return Reported(fields["value"], fields["where"], fields["hand"], fields.get("setting", ""))
+def _entry(place: str, fields: dict[str, Any]) -> Reported:
+    hand = fields.get("hand", "")
+    if hand not in HANDS:
+        raise UnplacedNumber(f"{place} has hand = {hand!r}; one of {', '.join(HANDS)}")
+    needed = {"value", "where"} | NEEDED[hand]
+    missing = sorted(name for name in needed if not fields.get(name))
+    if missing:
+        raise UnplacedNumber(f"{place} lacks {', '.join(missing)}")
+    unknown = sorted(fields.keys() - FIELDS)
+    if unknown:
+        raise UnplacedNumber(f"{place} has unknown fields {', '.join(unknown)}")
+    return Reported(**{**fields, "by": tuple(fields.get("by", ()))})
