@@ -45,6 +45,10 @@ class ContextTooLong(TokenError):
     """More tokens than the model's context window."""
 
 
+class SamplerFailure(InputError):
+    """A sampler under audit raised, or returned something that is no set of draws."""
+
+
 class ModelFailure(RuntimeError):
     """A model returned something that is no set of logits (NaN, or no finite entry in a row)."""
 
