@@ -53,6 +53,10 @@ class ModelFailure(RuntimeError):
     """A model returned something that is no set of logits (NaN, or no finite entry in a row)."""
 
 
+class EmptyResidual(RuntimeError):
+    """A draft was rejected, but the law that should replace it has no mass to draw from."""
+
+
 class MissingDependency(ImportError):
     """A package of an optional extra is not installed."""
 
