@@ -16,6 +16,7 @@ from spectheory.errors import InputError
 
 if TYPE_CHECKING:
     from spectheory.decoding.transformer import TransformerModel
+    from spectheory.decoding.transformer_session import TransformerSession
 
 FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 """Names that transformers' model families use for the norm before the head."""
@@ -35,6 +36,8 @@ class EarlyExit:
         layer: how many layers it runs.
         target: the model it is cut from.
         vocab_size: the target's.
+        context: the target's.
+        tokenizer: the target's.
     """
 
     def __init__(self, target: TransformerModel, layer: int) -> None:
@@ -44,6 +47,8 @@ class EarlyExit:
         self.layer = layer
         self.name = f"{target.name}, exit {layer}"
         self.vocab_size = target.vocab_size
+        self.context = target.context
+        self.tokenizer = target.tokenizer
         self._body = _first_layers(target.module.base_model, target.layers, layer)
 
     def logits(self, tokens: Any) -> np.ndarray:
@@ -54,6 +59,20 @@ class EarlyExit:
             state = self._body(self.target.batch(tokens), use_cache=False).last_hidden_state
             head = self.target.module.get_output_embeddings()
             return check_logits(self.name, as_numpy(head(state)[0]))
+
+    def session(self, texts: int) -> TransformerSession:
+        """A session with a cache of its own for the layers that run."""
+        from spectheory.decoding.transformer_session import TransformerSession
+
+        weight = self.target.module.get_output_embeddings().weight
+        return TransformerSession(
+            self.name, self._pass, self._body.config, self.layer, texts, weight
+        )
+
+    def _pass(self, keep: Any, **inputs: Any) -> Any:
+        """See `spectheory.decoding.transformer_session.Pass`."""
+        state = self._body(**inputs, use_cache=True).last_hidden_state[:, keep]
+        return self.target.module.get_output_embeddings()(state)
 
 
 def check_layer(model: TransformerModel, layer: int) -> None:

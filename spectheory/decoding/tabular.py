@@ -10,6 +10,7 @@ import numpy as np
 
 from spectheory.arrays import is_exact
 from spectheory.decoding.model import check_tokens
+from spectheory.decoding.session import TextSession
 from spectheory.distributions import check_pmf
 from spectheory.errors import InputError, ShapeError
 
@@ -24,6 +25,7 @@ class TabularModel:
         name: for tables and messages.
         order: m.
         vocab_size: V.
+        context: None, since any text can be looked back on.
         tables: as above.
 
     >>> half = Fraction(1, 2)
@@ -43,6 +45,7 @@ class TabularModel:
         self.name = name
         self.vocab_size = int(tables[0].shape[-1])
         self.order = len(tables) - 1
+        self.context: int | None = None
         self.tables = tuple(tables)
         for length, table in enumerate(tables):
             if table.shape != (self.vocab_size,) * (length + 1):
@@ -112,6 +115,10 @@ class TabularModel:
         length = min(len(context), self.order)
         law = self.tables[length][tuple(int(t) for t in context[len(context) - length :])]
         return np.asarray(law)
+
+    def session(self, texts: int) -> TextSession:
+        """A session over empty texts whose laws are the tables' own, exact if they are."""
+        return TextSession(self.law, texts)
 
     def logits(self, tokens: Any) -> np.ndarray:
         """``(T, V)`` float64 logarithms of `law`; see `LanguageModel.logits`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from spectheory.decoding.early_exit import EarlyExit, as_numpy, check_layer, fin
 from spectheory.decoding.model import check_logits, check_tokens
 from spectheory.decoding.progress import transformers_bars_off
 from spectheory.decoding.threads import torch_threads
-from spectheory.errors import MissingDependency, SourceUnavailable
+from spectheory.errors import InputError, MissingDependency, SourceUnavailable
+
+if TYPE_CHECKING:
+    from spectheory.decoding.transformer_session import TransformerSession
 
 
 class TransformerModel:
@@ -35,6 +39,7 @@ class TransformerModel:
         config = module.config.get_text_config()
         self.context: int | None = getattr(config, "max_position_embeddings", None)
         self.layers = int(config.num_hidden_layers)
+        self._keeps_columns = "logits_to_keep" in inspect.signature(module.forward).parameters
 
     @classmethod
     def from_folder(
@@ -139,6 +144,29 @@ class TransformerModel:
                 state = states[layer] if layer == self.layers else norm(states[layer])
                 exits[layer] = check_logits(f"{self.name}, exit {layer}", as_numpy(head(state)[0]))
         return exits
+
+    def session(self, texts: int) -> TransformerSession:
+        """A session over empty texts, with a key-value cache.
+
+        Raises:
+            InputError: a model that cannot forget single tokens; see `TransformerSession`.
+        """
+        from spectheory.decoding.transformer_session import TransformerSession
+
+        if getattr(self.module, "_is_stateful", False):
+            raise InputError(
+                f"model `{self.name}` keeps a recurrent state, which cannot be rolled back behind "
+                "a rejected token"
+            )
+        weight = self.module.get_output_embeddings().weight
+        config = self.module.config.get_text_config()
+        return TransformerSession(self.name, self._pass, config, self.layers, texts, weight)
+
+    def _pass(self, keep: Any, **inputs: Any) -> Any:
+        """See `spectheory.decoding.transformer_session.Pass`."""
+        if self._keeps_columns:
+            return self.module(**inputs, use_cache=True, logits_to_keep=keep).logits
+        return self.module(**inputs, use_cache=True).logits[:, keep]
 
     def early_exit(self, layer: int) -> EarlyExit:
         """The draft model that stops after ``layer`` layers.

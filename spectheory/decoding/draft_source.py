@@ -1,0 +1,197 @@
+"""Where drafts come from: a source proposes a tree below each text, and learns what was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from spectheory.decoding.sampling import Sampling
+from spectheory.decoding.session import DecodableModel, Nodes, Rows
+from spectheory.decoding.tape import Key, Purpose, Tape
+from spectheory.decoding.tree import ROOT, DraftTree
+from spectheory.drafting.scheme import DraftScheme
+
+
+class DraftJob(NamedTuple):
+    """One request's turn to be drafted for.
+
+    Attributes:
+        text: all tokens so far, prompt included.
+        branching: draws below each draw, level by level; empty for no draft.
+        sampling: the draft's parameters.
+        tape: the request's random numbers.
+        step: passes of the target before this one.
+    """
+
+    text: Sequence[int]
+    branching: Sequence[int]
+    sampling: Sampling
+    tape: Tape
+    step: int
+
+
+class DraftSession(Protocol):
+    """A source at work on B texts; row b of every argument belongs to text b."""
+
+    def propose(self, jobs: Sequence[DraftJob], scheme: DraftScheme) -> list[DraftTree]:
+        """A tree below each text.
+
+        A tree may end early by what a law says, never by a token sampled and then dropped: the
+        law declared would no longer be the one sampled from.
+        """
+        ...
+
+    def settle(self, paths: Sequence[Sequence[int]], tokens: Sequence[int]) -> None:
+        """Hear which nodes of the last trees were accepted, and the token emitted after them."""
+        ...
+
+    def select(self, texts: Sequence[int]) -> None:
+        """Go on with these texts only."""
+        ...
+
+
+class DraftSource(Protocol):
+    """Where drafts come from.
+
+    Attributes:
+        name: for tables and messages.
+        vocab_size: V; None if it proposes tokens of the text only.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def vocab_size(self) -> int | None: ...
+
+    def open(self, texts: int) -> DraftSession:
+        """A session for that many requests."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoDraft:
+    """Drafts nothing: each pass of the target emits one token, plain autoregressive decoding."""
+
+    name: str = "none"
+    vocab_size: int | None = None
+
+    def open(self, texts: int) -> DraftSession:
+        """See `DraftSource.open`."""
+        return _NoDrafts()
+
+
+class _NoDrafts:
+    def propose(self, jobs: Sequence[DraftJob], scheme: DraftScheme) -> list[DraftTree]:
+        return [DraftTree() for _ in jobs]
+
+    def settle(self, paths: Sequence[Sequence[int]], tokens: Sequence[int]) -> None:
+        pass
+
+    def select(self, texts: Sequence[int]) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class ModelDraft:
+    """Draws from a draft model, level by level; its cache is rolled back with the target's."""
+
+    model: DecodableModel
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def vocab_size(self) -> int:
+        """The model's vocabulary."""
+        return self.model.vocab_size
+
+    def open(self, texts: int) -> DraftSession:
+        """See `DraftSource.open`."""
+        return _ModelDrafts(self.model, texts)
+
+
+@dataclass
+class _ModelDrafts:
+    model: DecodableModel
+    texts: int
+    read: list[int] = field(init=False)
+    """Tokens of each text that are kept in the model's cache."""
+    pending: list[int] = field(init=False)
+    """Nodes of each tree that the model has read: the first so many."""
+
+    def __post_init__(self) -> None:
+        self.session = self.model.session(self.texts)
+        self.read, self.pending = [0] * self.texts, [0] * self.texts
+
+    def propose(self, jobs: Sequence[DraftJob], scheme: DraftScheme) -> list[DraftTree]:
+        trees = [DraftTree() for _ in jobs]
+        depth = max((len(job.branching) for job in jobs), default=0)
+        if not depth:
+            return trees
+        rows = self._catch_up(jobs)
+        frontiers = [[ROOT] for _ in jobs]
+        for level in range(depth):
+            batch = []
+            for job, tree, row, nodes in zip(jobs, trees, rows, frontiers, strict=True):
+                below = _draw_below(job, tree, row, nodes, level, scheme)
+                nodes[:] = below
+                deeper = below if level + 1 < len(job.branching) else []
+                batch.append(
+                    Nodes(
+                        [tree.tokens[node] for node in deeper],
+                        [tree.parents[node] for node in deeper],
+                        len(deeper),
+                    )
+                )
+            if level + 1 < depth:
+                rows = self.session.extend(batch)
+                self.pending = [p + len(n.tokens) for p, n in zip(self.pending, batch, strict=True)]
+        return trees
+
+    def settle(self, paths: Sequence[Sequence[int]], tokens: Sequence[int]) -> None:
+        # Trees grow breadth first, so what was read of a tree is its first nodes.
+        kept = [
+            [node for node in path if node < read]
+            for path, read in zip(paths, self.pending, strict=True)
+        ]
+        self.session.keep(kept)
+        self.read = [read + len(path) for read, path in zip(self.read, kept, strict=True)]
+        self.pending = [0] * len(kept)
+
+    def select(self, texts: Sequence[int]) -> None:
+        self.session.select(texts)
+        self.read = [self.read[text] for text in texts]
+        self.pending = [self.pending[text] for text in texts]
+
+    def _catch_up(self, jobs: Sequence[DraftJob]) -> Sequence[Rows]:
+        """Read what was emitted since the last turn; the law behind it starts the tree."""
+        unread = [job.text[read:] for job, read in zip(jobs, self.read, strict=True)]
+        rows = self.session.extend([Nodes.chain(tokens, 1) for tokens in unread])
+        self.session.keep([range(len(tokens)) for tokens in unread])
+        self.read = [len(job.text) for job in jobs]
+        return rows
+
+
+def _draw_below(
+    job: DraftJob,
+    tree: DraftTree,
+    rows: Rows,
+    nodes: Sequence[int],
+    level: int,
+    scheme: DraftScheme,
+) -> list[int]:
+    """Draw below each node of a level; returns the nodes of the next."""
+    if level >= len(job.branching):
+        return []
+    below = []
+    for row, node in enumerate(nodes):
+        law = rows.law(row, job.sampling)
+        copies = tree.copies[node] if node >= 0 else 1
+        drawn = copies * job.branching[level]
+        key = Key(job.step, Purpose.DRAFT, node + 1)
+        below += tree.add(node, job.tape.drafts(scheme, law, drawn, key), law)
+    return below

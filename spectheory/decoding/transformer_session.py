@@ -1,0 +1,179 @@
+"""A session of a transformer: one pass reads a tree below each text of a batch.
+
+Imports torch: load this module where a model is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from spectheory.decoding.cache import RaggedCache
+from spectheory.decoding.session import LogitRows, Nodes, Rows
+from spectheory.errors import InputError, ModelFailure
+
+
+class Pass(Protocol):
+    """One pass of a network."""
+
+    def __call__(self, keep: torch.Tensor, **inputs: Any) -> torch.Tensor:
+        """``(B, n, V)`` logits at the columns ``keep``.
+
+        Args:
+            keep: ``(n,)`` columns whose logits are wanted.
+            inputs: ``input_ids``, ``position_ids``, ``attention_mask``, ``past_key_values``.
+        """
+        ...
+
+
+class TransformerSession:
+    """Texts read with a `RaggedCache` and a four-dimensional mask.
+
+    Args:
+        name: of the model, for messages.
+        forward: its pass.
+        config: its text configuration.
+        layers: how many of its layers run.
+        texts: how many texts.
+        like: a parameter: its device and dtype.
+
+    Raises:
+        InputError: a model that keeps a recurrent state, or attends in chunks: it cannot forget
+            single tokens, or not by a mask.
+    """
+
+    def __init__(
+        self, name: str, forward: Pass, config: Any, layers: int, texts: int, like: torch.Tensor
+    ) -> None:
+        self.name = name
+        self._forward = forward
+        self._window, self._types = _attention_types(name, config)
+        self._device, self._dtype = like.device, like.dtype
+        self._cache = RaggedCache(layers, texts)
+        self._ancestors = [np.zeros((0, 0), bool) for _ in range(texts)]
+        self._depths = [np.zeros(0, np.int64) for _ in range(texts)]
+
+    def extend(self, batch: Sequence[Nodes]) -> Sequence[Rows]:
+        """See `Session.extend`."""
+        widest = max(len(nodes.tokens) for nodes in batch)
+        if not widest:
+            return [LogitRows(torch.empty(0, 0)) for _ in batch]
+        pending = [len(depths) for depths in self._depths]
+        self._cache.place(pending, widest)
+        for text, nodes in enumerate(batch):
+            self._grow_tree(text, nodes)
+        columns = sorted(
+            {column for n in batch for column in range(len(n.tokens) - n.wanted, len(n.tokens))}
+        )
+        logits = self._run(batch, pending, widest, columns)
+        return [self._rows(logits[text], nodes, columns) for text, nodes in enumerate(batch)]
+
+    @torch.inference_mode()
+    def keep(self, paths: Sequence[Sequence[int]]) -> None:
+        """See `Session.keep`."""
+        self._cache.keep(paths)
+        self._ancestors = [np.zeros((0, 0), bool) for _ in paths]
+        self._depths = [np.zeros(0, np.int64) for _ in paths]
+
+    @torch.inference_mode()
+    def select(self, texts: Sequence[int]) -> None:
+        """See `Session.select`."""
+        self._cache.select(texts)
+        self._ancestors = [self._ancestors[text] for text in texts]
+        self._depths = [self._depths[text] for text in texts]
+
+    def _grow_tree(self, text: int, nodes: Nodes) -> None:
+        """Append nodes to a text's pending tree."""
+        old, count = len(self._depths[text]), len(nodes.tokens)
+        ancestors = np.zeros((old + count, old + count), bool)
+        ancestors[:old, :old] = self._ancestors[text]
+        depths = np.concatenate([self._depths[text], np.zeros(count, np.int64)])
+        for node, parent in enumerate(nodes.parents, old):
+            if parent >= 0:
+                ancestors[node] = ancestors[parent]
+                depths[node] = depths[parent] + 1
+            ancestors[node, node] = True
+        self._ancestors[text], self._depths[text] = ancestors, depths
+
+    def _run(
+        self, batch: Sequence[Nodes], pending: Sequence[int], widest: int, columns: Sequence[int]
+    ) -> torch.Tensor:
+        tokens = np.zeros((len(batch), widest), np.int64)
+        positions = np.zeros((len(batch), widest), np.int64)
+        for text, nodes in enumerate(batch):
+            count = len(nodes.tokens)
+            tokens[text, :count] = nodes.tokens
+            positions[text, :count] = (
+                self._cache.lengths[text] + self._depths[text][pending[text] :]
+            )
+        try:
+            with torch.inference_mode():
+                return self._forward(
+                    torch.tensor(columns, dtype=torch.int64, device=self._device),
+                    input_ids=torch.from_numpy(tokens).to(self._device),
+                    position_ids=torch.from_numpy(positions).to(self._device),
+                    attention_mask=self._masks(pending, positions),
+                    past_key_values=self._cache,
+                )
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                raise MemoryError(
+                    f"model `{self.name}` cannot read {widest} tokens of {len(batch)} texts with "
+                    f"{self._cache.end} cached on {self._device}; a smaller batch or shorter "
+                    "texts need less"
+                ) from error
+            raise
+
+    def _masks(self, pending: Sequence[int], positions: np.ndarray) -> Any:
+        """Additive ``(B, 1, T, slots)`` masks: a node sees its text and its own ancestors."""
+        widest, end = positions.shape[1], self._cache.end
+        seen = np.zeros((len(pending), 1, widest, end), bool)
+        held = np.zeros((len(pending), end), np.int64)  # position of the token in each slot
+        for text, (old, length) in enumerate(zip(pending, self._cache.lengths, strict=True)):
+            tree = self._ancestors[text][old:]
+            seen[text, 0, :, :length] = True
+            seen[text, 0, : len(tree), length : length + tree.shape[1]] = tree
+            held[text, :length] = np.arange(length)
+            held[text, length : length + tree.shape[1]] = length + self._depths[text]
+        full = self._additive(seen)
+        if self._window is None:
+            return full
+        near = positions[:, None, :, None] - held[:, None, None, :] < self._window
+        sliding = self._additive(seen & near)
+        return {"full_attention": full, "sliding_attention": sliding} if self._types else sliding
+
+    def _additive(self, seen: np.ndarray) -> torch.Tensor:
+        # The lowest finite number, not -inf: a padding row that sees nothing is then no 0 / 0.
+        mask = torch.zeros(seen.shape, dtype=self._dtype)
+        mask.masked_fill_(torch.from_numpy(~seen), torch.finfo(self._dtype).min)
+        return mask.to(self._device)
+
+    def _rows(self, logits: torch.Tensor, nodes: Nodes, columns: Sequence[int]) -> LogitRows:
+        """The rows wanted of one text, on the host and checked."""
+        first = len(nodes.tokens) - nodes.wanted
+        start = columns.index(first) if nodes.wanted else 0
+        rows = logits[start : start + nodes.wanted].float().cpu()
+        if nodes.wanted and not bool(torch.isfinite(rows.amax(dim=-1)).all()):
+            raise ModelFailure(
+                f"model `{self.name}` returned NaN, +inf or no finite logit. An overflow in "
+                "float16, or damaged weights?"
+            )
+        return LogitRows(rows)
+
+
+def _attention_types(name: str, config: Any) -> tuple[int | None, bool]:
+    """The sliding window, if a layer has one, and whether other layers have none."""
+    types = set(getattr(config, "layer_types", None) or ())
+    window = getattr(config, "sliding_window", None)
+    if types - {"full_attention", "sliding_attention"}:
+        other = ", ".join(sorted(types - {"full_attention", "sliding_attention"}))
+        raise InputError(
+            f"model `{name}` has layers of type {other}; a decoder that rolls back needs layers "
+            "whose past is a key-value cache"
+        )
+    if types:
+        return (window, len(types) == 2) if "sliding_attention" in types else (None, False)
+    return (window if getattr(config, "use_sliding_window", True) else None), False

@@ -1,0 +1,66 @@
+"""Draft trees: the tokens that one pass of the target verifies together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spectheory.arrays import Array
+
+ROOT = -1
+"""The node that stands for the text so far."""
+
+
+@dataclass
+class DraftTree:
+    """Drafted tokens below the text so far, level by level.
+
+    Siblings with one token are one node, however often it was drawn; `draws` remembers the draws
+    in their order. A chain is a tree in which each node was drawn from once.
+
+    Attributes:
+        tokens: token of each node.
+        parents: node above each, `ROOT` at the top; smaller than the node's own number.
+        draws: for each node that was drawn from, the nodes drawn, repeats included.
+        laws: the law they were drawn from, ``(V,)``.
+
+    >>> tree = DraftTree()
+    >>> tree.add(ROOT, [5, 5, 3], law=None)
+    [0, 1]
+    >>> tree.draws[ROOT], tree.copies
+    ([0, 0, 1], [2, 1])
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    draws: dict[int, list[int]] = field(default_factory=dict)
+    laws: dict[int, Array] = field(default_factory=dict)
+    copies: list[int] = field(default_factory=list)
+    """How many draws share each node."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def add(self, parent: int, drawn: list[int], law: Array) -> list[int]:
+        """Record tokens drawn at a node; returns the new nodes, one a different token."""
+        nodes: dict[int, int] = {}
+        for token in drawn:
+            if token not in nodes:
+                nodes[token] = len(self.tokens)
+                self.tokens.append(token)
+                self.parents.append(parent)
+                self.copies.append(0)
+            self.copies[nodes[token]] += 1
+        self.draws[parent] = [nodes[token] for token in drawn]
+        self.laws[parent] = law
+        return list(nodes.values())
+
+    def drawn(self, node: int) -> list[int]:
+        """The tokens drawn at a node, in order; none below a leaf."""
+        return [self.tokens[child] for child in self.draws.get(node, ())]
+
+    def child(self, node: int, token: int) -> int | None:
+        """The node below ``node`` with that token, if it was drawn."""
+        for child in self.draws.get(node, ()):
+            if self.tokens[child] == token:
+                return child
+        return None
