@@ -16,8 +16,8 @@ class GroupedBest(Grouped):
 
     ``acc(x) = q(x) min(1, P / Q)(G(x))`` is what is accepted. The output law is
     ``acc + (1 - a) (p - acc)_+ / sum (p - acc)_+`` and its bias ``sum_x (acc - p)_+``, the lower
-    bound of every residual, for any groups. On a partition the residual ``(p - q)_+`` has the same
-    bias, so this one buys something for windows only.
+    bound of every residual, for any groups. The residual ``(p - q)_+`` has the same bias unless a
+    window accepts less than ``1 - TV(p, q)``; a partition never does.
 
     Args:
         groups: a partition (default: pairs of adjacent token ids), or a rank window.
