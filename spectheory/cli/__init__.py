@@ -1,7 +1,8 @@
-"""The command line: ``spectheory rules | optimum | compare | logits | demo``.
+"""The command line: ``spectheory rules | optimum | compare | audit | logits | demo``.
 
 Results go to standard output, everything else to standard error. Exit code 2 and one line for bad
-input, 1 where something outside could not deliver (a download, a missing extra), 130 on Ctrl-C.
+input, 1 where something outside could not deliver (a download, a missing extra) or where an audit
+found bias, 130 on Ctrl-C.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from spectheory.errors import (
     SourceUnavailable,
 )
 
-COMMANDS = ("rules", "optimum", "compare", "logits", "demo")
-"""One module of this package each, with ``configure(parser)`` and ``run(options)``."""
+COMMANDS = ("rules", "optimum", "compare", "audit", "logits", "demo")
+"""One module of this package each: ``configure(parser)`` and ``run(options)``, which may return an
+exit code."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with one_line_warnings():
             options = parser().parse_args(arguments)
             name = f"spectheory {options.command}"
-            options.run(options)
+            code = options.run(options) or 0
             sys.stdout.flush()
     except SystemExit as done:  # --help and --version
         return int(done.code or 0)
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return int(code)
 
 
 def parser() -> Parser:

@@ -151,6 +151,14 @@ def mass(text: str) -> float:
     return value
 
 
+def rate(text: str) -> float:
+    """A number in (0, 1)."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number in (0, 1)")
+    return value
+
+
 def _number(text: str) -> float:
     try:
         return float(text)

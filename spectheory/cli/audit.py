@@ -1,0 +1,164 @@
+"""Audit a sampler: is its output law the target's? Exit code 0: no evidence, 1: biased."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spectheory.cli.arguments import add_json, add_sampling, count, rate, seed
+from spectheory.cli.output import note, print_json
+
+if TYPE_CHECKING:
+    from spectheory.audit.report import AuditReport
+    from spectheory.audit.run import Job
+
+INTERRUPTED = 130
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "sampler",
+        metavar="PKG:OBJECT",
+        help="callable sampler(target, draft, n, seed) that returns n tokens, or (tokens, "
+        "accepted); PKG.MODULE:OBJECT or path/file.py:OBJECT",
+    )
+    parser.add_argument(
+        "--target",
+        type=Path,
+        required=True,
+        metavar="P.npy",
+        help="probabilities, (V,) or (m, V) for m positions, which take turns",
+    )
+    parser.add_argument("--draft", type=Path, metavar="Q.npy", help="the draft's, same shape")
+    parser.add_argument(
+        "--alpha", type=rate, default=1e-3, help="false-alarm rate (default %(default)s)"
+    )
+    parser.add_argument(
+        "--max-draws", type=count, default=1_000_000, metavar="N", help="default %(default)s"
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="of all draws (default 0)")
+    parser.add_argument(
+        "--acceptance",
+        type=acceptance,
+        metavar="P",
+        help="how often the rule accepts a draft, or `any`; default 1 - TV(target, draft), that "
+        "of rejection sampling. Tested if the sampler tells which drafts were accepted",
+    )
+    parser.add_argument("--logits", action="store_true", help="the files hold logits")
+    parser.add_argument(
+        "--renormalise", action="store_true", help="divide each law by its sum, if within 1%% of 1"
+    )
+    add_sampling(parser)
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FILE",
+        help="save the state there after every chunk, and continue from it if it is there",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="also write a report, .html or .md, with plots"
+    )
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Audit, print what was found; returns the exit code."""
+    from spectheory.audit.run import audit_steps
+    from spectheory.audit.sampler import load_sampler
+    from spectheory.decoding.progress import progress
+
+    if options.report:
+        check_report_name(options.report)
+    work = job(options)
+    with redirect_stdout(sys.stderr):
+        sampler = load_sampler(options.sampler)
+    report, interrupted = None, False
+    try:
+        # What the sampler prints must not mix with the result.
+        with progress("draws", work.max_draws) as show, redirect_stdout(sys.stderr):
+            for report in audit_steps(sampler, work, options.resume):
+                show(report.draws)
+    except KeyboardInterrupt:
+        interrupted = True
+    if report is None:
+        raise KeyboardInterrupt
+    return finish(report, options, interrupted)
+
+
+def finish(report: AuditReport, options: argparse.Namespace, interrupted: bool) -> int:
+    """Print a report, write it if asked; returns the exit code."""
+    if interrupted:
+        note("interrupted; what follows is the verdict so far")
+    if options.report:
+        from spectheory.cli.audit_report import write_report
+
+        write_report(options.report, report, title(options))
+        note(f"report in {options.report}")
+    if options.json:
+        print_json(document(report, options) | {"interrupted": interrupted})
+    else:
+        print(report)
+    if report.biased:
+        return 1
+    return INTERRUPTED if interrupted else 0
+
+
+def document(report: AuditReport, options: argparse.Namespace) -> dict[str, Any]:
+    """The JSON document."""
+    about = {"sampler": options.sampler, "seed": options.seed, "max_draws": options.max_draws}
+    return about | report.to_dict()
+
+
+def title(options: argparse.Namespace) -> str:
+    """What was audited, for the head of a report."""
+    return f"Audit of {options.sampler}"
+
+
+def job(options: argparse.Namespace) -> Job:
+    """The laws and limits that the arguments describe."""
+    from spectheory.audit.run import Job
+    from spectheory.cli.inputs import as_law, load_array
+    from spectheory.distributions import check_same_vocabulary
+
+    target = as_law("target", load_array("target", options.target), options)
+    draft = None
+    if options.draft:
+        draft = as_law("draft", load_array("draft", options.draft), options)
+        check_same_vocabulary(target, draft)
+    tested = options.acceptance != "any"
+    return Job(
+        target,
+        draft,
+        alpha=options.alpha,
+        max_draws=options.max_draws,
+        seed=options.seed,
+        acceptance=options.acceptance if tested else None,
+        test_acceptance=tested,
+    )
+
+
+def check_report_name(path: Path) -> None:
+    """Refuse a report that could not be written, before any draw is made."""
+    from spectheory.errors import InputError
+
+    if path.suffix not in (".html", ".md"):
+        raise InputError(f"`--report` {path}: expected a name ending in .html or .md")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"`--report` {path}: no such folder")
+
+
+def acceptance(text: str) -> float | str:
+    """A probability, or ``any``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if text == "any":
+        return text
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a probability nor `any`")
+    return value
