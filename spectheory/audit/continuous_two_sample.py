@@ -63,7 +63,7 @@ def audit_energy(
     directions = rng.normal(size=(x.shape[1], projections if x.shape[1] > 1 else 1))
     directions /= np.linalg.norm(directions, axis=0)
     squared = float(np.mean([line_energy(x @ u, y @ u) for u in directions.T]))
-    pooled = _subsample(x, y, rng) @ directions
+    pooled = _subsample(x, y, rng, POOLED) @ directions
     gram = -sum(np.abs(line[:, None] - line) for line in pooled.T) / directions.shape[1]
     return quadratic_discrepancy(
         "sliced energy distance",
@@ -177,8 +177,6 @@ def centred_eigenvalues(gram: np.ndarray) -> np.ndarray:
     return np.clip(np.linalg.eigvalsh(centred) / len(gram), 0, None)
 
 
-def _subsample(
-    x: np.ndarray, y: np.ndarray, rng: np.random.Generator, size: int = POOLED
-) -> np.ndarray:
+def _subsample(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
     """At most ``size`` pooled points, half of each sample: a mixture, which the null makes one."""
     return np.concatenate([z[rng.permutation(len(z))[: size // 2]] for z in (x, y)])

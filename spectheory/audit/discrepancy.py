@@ -22,8 +22,8 @@ class Discrepancy:
         unit: what ``distance``, ``smallest`` and ``upper`` measure.
         p_bound: the p-value, or an upper bound on it.
         calibration: "exact" (a theorem at this sample size), "permutation" (exact, and never below
-            one over the number of permutations plus one), or "asymptotic" (the law as the number
-            of draws grows).
+            one over the number of permutations plus one), "anytime" (exact, whenever one looks) or
+            "asymptotic" (the law as the number of draws grows).
         draws: draws used from each side.
         alpha: the rate that ``smallest`` and ``upper`` are stated for, and that `biased` compares
             with unless told another.

@@ -149,7 +149,7 @@ def test_rosenblatt_in_three_dimensions():
 @pytest.mark.parametrize("test", [audit_energy, audit_mmd, audit_classifier])
 def test_two_samples_with_controls_both_ways(test, dimension):
     rng = np.random.default_rng(dimension)
-    x, y = rng.normal(size=(2, 30_000, dimension))
+    x, y = rng.normal(size=(2, 20_000, dimension))
     assert not test(x, y, ALPHA).biased
     assert test(x + 0.15, y, ALPHA).biased
     assert test(1.15 * x, y, ALPHA).biased
