@@ -137,7 +137,7 @@ class _ModelDrafts:
         for level in range(depth):
             batch = []
             for job, tree, row, nodes in zip(jobs, trees, rows, frontiers, strict=True):
-                below = _draw_below(job, tree, row, nodes, level, scheme)
+                below = draw_below(job, tree, row, nodes, level, scheme)
                 nodes[:] = below
                 deeper = below if level + 1 < len(job.branching) else []
                 batch.append(
@@ -169,14 +169,17 @@ class _ModelDrafts:
 
     def _catch_up(self, jobs: Sequence[DraftJob]) -> Sequence[Rows]:
         """Read what was emitted since the last turn; the law behind it starts the tree."""
-        unread = [job.text[read:] for job, read in zip(jobs, self.read, strict=True)]
-        rows = self.session.extend([Nodes.chain(tokens, 1) for tokens in unread])
-        self.session.keep([range(len(tokens)) for tokens in unread])
-        self.read = [len(job.text) for job in jobs]
+        unread = [
+            job.text[read:] if job.branching else []
+            for job, read in zip(jobs, self.read, strict=True)
+        ]
+        rows = self.session.extend([Nodes.chain(new, min(1, len(new))) for new in unread])
+        self.session.keep([range(len(new)) for new in unread])
+        self.read = [read + len(new) for read, new in zip(self.read, unread, strict=True)]
         return rows
 
 
-def _draw_below(
+def draw_below(
     job: DraftJob,
     tree: DraftTree,
     rows: Rows,
@@ -184,7 +187,12 @@ def _draw_below(
     level: int,
     scheme: DraftScheme,
 ) -> list[int]:
-    """Draw below each node of a level; returns the nodes of the next."""
+    """Draw below each node of a level by its law; returns the nodes of the next.
+
+    Args:
+        rows: row i is the law behind ``nodes[i]``.
+        level: depth of the draws, from 0.
+    """
     if level >= len(job.branching):
         return []
     below = []

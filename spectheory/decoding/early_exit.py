@@ -7,6 +7,7 @@ a real cost, and needs no second set of weights.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,19 +61,22 @@ class EarlyExit:
             head = self.target.module.get_output_embeddings()
             return check_logits(self.name, as_numpy(head(state)[0]))
 
-    def session(self, texts: int) -> TransformerSession:
-        """A session with a cache of its own for the layers that run."""
+    def session(self, texts: int, head: Callable[[Any], Any] | None = None) -> TransformerSession:
+        """A session with a cache of its own for the layers that run.
+
+        Args:
+            texts: how many.
+            head: from hidden states to logits; the target's if not given.
+        """
         from spectheory.decoding.transformer_session import TransformerSession
 
-        weight = self.target.module.get_output_embeddings().weight
-        return TransformerSession(
-            self.name, self._pass, self._body.config, self.layer, texts, weight
-        )
+        head = head or self.target.module.get_output_embeddings()
 
-    def _pass(self, keep: Any, **inputs: Any) -> Any:
-        """See `spectheory.decoding.transformer_session.Pass`."""
-        state = self._body(**inputs, use_cache=True).last_hidden_state[:, keep]
-        return self.target.module.get_output_embeddings()(state)
+        def run(keep: Any, **inputs: Any) -> Any:
+            return head(self._body(**inputs, use_cache=True).last_hidden_state[:, keep])
+
+        weight = self.target.module.get_output_embeddings().weight
+        return TransformerSession(self.name, run, self._body.config, self.layer, texts, weight)
 
 
 def check_layer(model: TransformerModel, layer: int) -> None:

@@ -66,16 +66,18 @@ class NgramModel:
         of this prompt are dropped at the end: the call leaves the model as it was.
         """
         text = check_tokens(tokens, self.vocab_size).tolist()
-        live = _Counts(self.vocab_size, self.order)
-        live.unigrams = self._learnt.unigrams.copy()
-        live.distinct = self._learnt.distinct
+        reader = self.reader()
         logits = np.empty((len(text), self.vocab_size), np.float32)
         for end in range(len(text)):
-            live.add(text, end)
-            law = self._law(text[: end + 1], live.unigrams, live.distinct, [self._learnt, live])
+            reader.read(text[: end + 1], end)
+            law = reader.law(text[: end + 1])
             np.log(law, out=law)
             logits[end] = law
         return logits
+
+    def reader(self) -> NgramReader:
+        """A copy that goes on learning from one text, and leaves this model as it is."""
+        return NgramReader(self)
 
     def _law(
         self, context: Sequence[int], unigrams: np.ndarray, distinct: int, layers: list[_Counts]
@@ -100,6 +102,27 @@ class NgramModel:
         return law
 
 
+class NgramReader:
+    """An n-gram model that has also read the beginning of one text; made by `NgramModel.reader`."""
+
+    def __init__(self, model: NgramModel) -> None:
+        self._model = model
+        self.order = model.order
+        self._live = _Counts(model.vocab_size, model.order)
+        self._live.unigrams = model._learnt.unigrams.copy()
+        self._live.distinct = model._learnt.distinct
+
+    def read(self, text: Sequence[int], start: int) -> None:
+        """Count ``text[start:]``, what stands before it having been read."""
+        for end in range(start, len(text)):
+            self._live.add(text, end)
+
+    def law(self, context: Sequence[int]) -> np.ndarray:
+        """``(V,)`` float64 law of the token after ``context``."""
+        live, learnt = self._live, self._model._learnt
+        return self._model._law(context, live.unigrams, live.distinct, [learnt, live])
+
+
 class _Counts:
     """Counts of one text after another: dense for single tokens, sparse behind a context."""
 
@@ -109,7 +132,7 @@ class _Counts:
         self.distinct = 0
         self.followers: dict[tuple[int, ...], dict[int, int]] = {}
 
-    def add(self, text: list[int], end: int) -> None:
+    def add(self, text: Sequence[int], end: int) -> None:
         """Count ``text[end]`` behind each context that ends before it."""
         token = text[end]
         self.distinct += self.unigrams[token] == 0

@@ -64,3 +64,11 @@ class DraftTree:
             if self.tokens[child] == token:
                 return child
         return None
+
+    def path_tokens(self, node: int) -> list[int]:
+        """The tokens from the top down to a node; none for the root."""
+        tokens = []
+        while node != ROOT:
+            tokens.append(self.tokens[node])
+            node = self.parents[node]
+        return tokens[::-1]

@@ -1,0 +1,198 @@
+"""Draft sources beside a model of their own: lookup, copying, n-grams, exits, pruned heads."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from spectheory.decoding.decoder import Decoder, Request
+from spectheory.decoding.draft_source import DraftJob, ModelDraft
+from spectheory.decoding.enumeration import exact_output
+from spectheory.decoding.lookup import InputCopy, PromptLookup, last_match
+from spectheory.decoding.ngram import NgramModel
+from spectheory.decoding.ngram_draft import NgramDraft
+from spectheory.decoding.sampling import PLAIN, Sampling
+from spectheory.decoding.tabular import TabularModel
+from spectheory.decoding.tape import Tape
+from spectheory.decoding.verifier import Block
+from spectheory.drafting.scheme import scheme
+from spectheory.errors import InputError, TokenError, VocabularyMismatch
+
+IID = scheme("iid")
+
+
+def proposals(source, texts, length=3):
+    """The chain that a source drafts behind each of several texts that grow from one another."""
+    session = source.open(1)
+    chains = []
+    for text in texts:
+        [tree] = session.propose([DraftJob(text, (1,) * length, PLAIN, Tape(0), len(text))], IID)
+        chains.append(tree.tokens)
+        session.settle([[]], [0])
+    return chains
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "end"),
+    [
+        ([1, 2, 3, 1, 2], 2, 2),
+        ([1, 2, 1, 2, 1, 2], 2, 4),  # the latest copy, which may overlap the suffix
+        ([1, 1, 1], 2, 2),
+        ([1, 2, 3], 1, None),
+        ([1], 1, None),
+        ([1, 2], 3, None),
+    ],
+)
+def test_last_match(text, suffix, end):
+    assert last_match(np.array(text), suffix) == end
+
+
+def test_prompt_lookup_prefers_long_matches_and_copies_what_followed():
+    source = PromptLookup(10, longest=2)
+    assert proposals(source, [[1, 2, 3, 4, 2, 5, 1, 2]]) == [[3, 4, 2]]
+    assert proposals(source, [[1, 2, 3, 4, 2, 5, 0, 2]]) == [[5, 0, 2]]
+    assert proposals(source, [[1, 2, 3], [1, 2, 3, 7, 3]]) == [[], [7, 3]]
+    with pytest.raises(InputError, match="shortest"):
+        PromptLookup(10, longest=0)
+
+
+def test_input_copy_follows_the_input_through_an_edit():
+    prompt = [1, 2, 3, 4, 2, 5, 6]
+    steps = [
+        prompt,
+        [*prompt, 1, 2],
+        [*prompt, 1, 2, 9],
+        [*prompt, 1, 2, 9, 2],
+        [*prompt, 1, 2, 9, 2, 5],
+    ]
+    # The copy is lost at the 9, and found again at the 2 behind the loss, not at the first 2.
+    assert proposals(InputCopy(10), steps) == [[1, 2, 3], [3, 4, 2], [], [5, 6], [6]]
+    assert proposals(InputCopy(10), [[1, 2], [1, 2, 1, 2], [1, 2, 1, 2, 3]]) == [[1, 2], [], []]
+
+
+def test_ngram_readers_learn_from_their_own_text_only():
+    model = NgramModel(5, order=3)
+    model.update([0, 1, 0, 1])
+    before = model.law([0])
+    one, other = model.reader(), model.reader()
+    one.read([2, 3, 2, 3], 0)
+    one.read([2, 3, 2, 3, 2], 4)
+    taught = NgramModel(5, order=3)
+    taught.update([0, 1, 0, 1])
+    taught.update([2, 3, 2, 3, 2])
+    for context in ([0], [2], [3, 2], [4]):
+        np.testing.assert_allclose(one.law(context), taught.law(context), rtol=1e-14)
+        np.testing.assert_array_equal(other.law(context), model.law(context))
+    np.testing.assert_array_equal(model.law([0]), before)
+
+
+def taught_ngram():
+    model = NgramModel(3, order=3)
+    model.update([0, 1, 2, 0, 1, 0])
+    return NgramDraft(model)
+
+
+@pytest.mark.parametrize(
+    ("source", "rule", "branching"),
+    [
+        (PromptLookup(3), "rejection", (1, 1)),
+        (PromptLookup(3), Block(), (1, 1)),
+        (InputCopy(3), "rejection", (1, 1)),
+        (taught_ngram(), "rejection", (1, 1)),
+        (taught_ngram(), "recursive", (2,)),
+    ],
+)
+def test_the_output_law_is_the_targets(source, rule, branching):
+    """By enumeration, in float64."""
+    target = TabularModel.random(3, 2, np.random.default_rng(1), zeros=0.2, exact=False)
+    decoder = Decoder(target, source, rule=rule, branching=branching)
+    prompt = [0, 1, 0]
+    law = exact_output(decoder, lambda tape: Request(prompt, 3, tape=tape))
+    for tokens in product(range(3), repeat=3):
+        text = [*prompt, *tokens]
+        mass = np.prod([target.law(text[:t])[text[t]] for t in range(3, 6)])
+        assert abs(law.get(tokens, 0.0) - mass) < 1e-14
+
+
+def test_a_copying_task_is_decoded_in_few_passes():
+    """A target that repeats its prompt for sure: every copied token is accepted."""
+    cycle = np.zeros((7, 7))
+    cycle[np.arange(7), (np.arange(7) + 1) % 7] = 1
+    target = TabularModel([np.full(7, 1 / 7), cycle])
+    prompt = [0, 1, 2, 3, 4, 5, 6]
+    for source in (PromptLookup(7), InputCopy(7)):
+        decoder = Decoder(target, source, branching=(1,) * 6)
+        [done] = decoder.generate([Request(prompt, 7)])
+        assert done.tokens == prompt
+        # Lookup has seen no copy of the last token before the first pass.
+        assert decoder.statistics.calls == (2 if isinstance(source, PromptLookup) else 1)
+
+
+# -- cut from a transformer ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def llama():
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from spectheory.decoding.transformer import TransformerModel
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 31, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 64}
+    module = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes))
+    return TransformerModel(module, tokenizer=None, name="llama")
+
+
+def test_a_pruned_head_is_the_draft_renormalised(llama):
+    from spectheory.decoding.pruned_head import PrunedHead
+    from spectheory.decoding.session import Nodes
+
+    exit_two, kept = llama.early_exit(2), np.array([9, 2, 30, 2])
+    [rows] = PrunedHead(exit_two, kept).session(1).extend([Nodes.chain([3, 1, 4], 2)])
+    full = exit_two.logits([3, 1, 4]).astype(np.float64)
+    for row in (0, 1):
+        law = rows.law(row, PLAIN)
+        assert np.flatnonzero(law).tolist() == [2, 9, 30]
+        weights = np.exp(full[row + 1, [2, 9, 30]])
+        np.testing.assert_allclose(law[[2, 9, 30]], weights / weights.sum(), rtol=1e-5)
+    with pytest.raises(TokenError, match="below 31"):
+        PrunedHead(exit_two, np.array([31]))
+
+
+@pytest.mark.parametrize("branching", [(1, 1, 1), (3, 1, 1), (2, 2)])
+def test_greedy_decoding_with_every_draft_is_the_targets_greedy_text(llama, branching):
+    from spectheory.decoding.pruned_head import PrunedHead
+
+    ngram = NgramModel(31, order=3)
+    ngram.update([1, 2, 3, 4])
+    exit_two = llama.early_exit(2)
+    sources = [exit_two, PrunedHead(exit_two, np.arange(12)), llama]
+    drafts = [*map(ModelDraft, sources), NgramDraft(ngram), PromptLookup(31), InputCopy(31)]
+    requests = [
+        Request(prompt, length, sampling=Sampling(temperature=0), draft_sampling=PLAIN)
+        for prompt, length in [([3, 1, 4], 9), ([5], 4), ([9, 2, 6, 5, 3], 14)]
+    ]
+    plain = [one.tokens for one in Decoder(llama).generate(requests)]
+    for prompt, tokens in zip(requests, plain, strict=True):
+        text = [*prompt.prompt, *tokens]
+        follows = llama.logits(text[:-1]).argmax(axis=-1)[len(prompt.prompt) - 1 :]
+        assert follows.tolist() == tokens
+    for source in drafts:
+        decoder = Decoder(llama, source, rule="recursive", branching=branching, batch=3)
+        assert [one.tokens for one in decoder.generate(requests)] == plain
+
+
+def test_a_draft_of_another_tokenizer_is_refused(llama):
+    class Tokenizer:
+        def __init__(self, first):
+            self.first = first
+
+        def get_vocab(self):
+            return {self.first: 0, "b": 1}
+
+    other = type(llama)(llama.module, Tokenizer("z"), "other")
+    ours = type(llama)(llama.module, Tokenizer("a"), "ours")
+    with pytest.raises(VocabularyMismatch, match="'a' is token 0 here, None there"):
+        Decoder(ours, ModelDraft(other), branching=(1,))
+    Decoder(ours, ModelDraft(type(llama)(llama.module, Tokenizer("a"), "same")), branching=(1,))
