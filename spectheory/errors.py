@@ -45,6 +45,10 @@ class ContextTooLong(TokenError):
     """More tokens than the model's context window."""
 
 
+class NoRatioLaw(InputError):
+    """The law of a pair's likelihood ratio is not known, so nothing exact follows from it."""
+
+
 class SamplerFailure(InputError):
     """A sampler under audit raised, or returned something that is no set of draws."""
 

@@ -1,0 +1,207 @@
+"""Likelihood ratio of two densities on the line: where it crosses a level, found by bisection.
+
+The line is cut into cells in which log r is monotone; in each of them ``min(p, c q)`` changes from
+one side to the other at one point at most, and the distribution functions give the masses on both
+sides. Integrals of smooth functions of p and q use Gauss-Legendre nodes in the cells.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import logsumexp
+
+from spectheory.continuous.density import LineDensity
+from spectheory.continuous.ratio_law import RatioLaw
+
+_SPLIT = 16
+"""Cells between neighbouring landmarks."""
+
+_BLOCK = 256
+"""Caps worked on at once."""
+
+
+class LineRatio(RatioLaw):
+    """The ratio law of a pair on the line.
+
+    >>> from spectheory.continuous.univariate import laplace
+    >>> law = LineRatio(laplace(1.3, 0.8), laplace(0.0, 0.8))
+    >>> round(float(law.capped(1.0)), 6)
+    0.443747
+    """
+
+    method: ClassVar[str] = "level crossings of the ratio on the line"
+
+    def __init__(self, target: LineDensity, draft: LineDensity) -> None:
+        self.target, self.draft = target, draft
+        edges = self._monotone_edges()
+        self.left = np.concatenate([[-np.inf], edges])
+        self.right = np.concatenate([edges, [np.inf]])
+        # Values just inside the cells: densities may jump at an edge.
+        first = np.nextafter(np.concatenate([edges[:1], edges]), np.inf)
+        last = np.nextafter(np.concatenate([edges, edges[-1:]]), -np.inf)
+        first[0], last[-1] = last[0], first[-1]
+        self.first, self.last = self._log_ratio(first), self._log_ratio(last)
+        self.target_mass = _between(target, self.left, self.right)
+        self.draft_mass = _between(draft, self.left, self.right)
+
+    def _log_ratio(self, x: np.ndarray) -> np.ndarray:
+        above, below = self._log(self.target, x), self._log(self.draft, x)
+        outside = (above == -np.inf) & (below == -np.inf)
+        return np.where(outside, 0.0, np.where(outside, 0.0, above) - np.where(outside, 0.0, below))
+
+    @staticmethod
+    def _log(law: LineDensity, x: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # far out, where the density is 0 to any precision
+            return law.log_density(x)
+
+    def _monotone_edges(self) -> np.ndarray:
+        """Landmarks and knots of both laws, split, and the extrema of log r between them."""
+        marks = np.unique(
+            np.concatenate(
+                [
+                    part
+                    for law in (self.target, self.draft)
+                    for part in (law.landmarks(), law.knots())
+                ]
+            )
+        )
+        share = np.arange(_SPLIT) / _SPLIT
+        edges = (marks[:-1, None] + np.diff(marks)[:, None] * share).reshape(-1)
+        edges = np.unique(np.append(edges, marks[-1]))
+        values = self._log_ratio(edges)
+        before, here, after = values[:-2], values[1:-1], values[2:]
+        with np.errstate(invalid="ignore"):
+            turn = np.flatnonzero((here - before) * (after - here) < 0)
+        low, high = edges[turn], edges[turn + 2]
+        sign = np.sign(values[turn + 1] - values[turn])
+        for _ in range(80):  # ternary search for the extremum
+            one, two = low + (high - low) / 3, high - (high - low) / 3
+            rising = sign * (self._log_ratio(two) - self._log_ratio(one)) > 0
+            low, high = np.where(rising, one, low), np.where(rising, high, two)
+        return np.unique(np.concatenate([edges, 0.5 * (low + high)]))
+
+    # -- capped mass -------------------------------------------------------------------------
+
+    def log_capped(self, log_cap: Any) -> np.ndarray:
+        caps = np.asarray(log_cap, dtype=np.float64)
+        flat = caps.reshape(-1)
+        value = np.empty_like(flat)
+        for at in range(0, len(flat), _BLOCK):
+            value[at : at + _BLOCK] = self._capped(flat[at : at + _BLOCK])
+        with np.errstate(divide="ignore"):
+            logs = np.log(value)
+        return np.minimum(logs, np.minimum(flat, 0.0)).reshape(caps.shape)
+
+    def _capped(self, log_caps: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            cap = np.minimum(np.exp(log_caps), 1e300)
+        lowest, highest = np.minimum(self.first, self.last), np.maximum(self.first, self.last)
+        below = highest[None, :] <= log_caps[:, None]
+        above = ~below & (lowest[None, :] >= log_caps[:, None])
+        value = below @ self.target_mass + cap * (above @ self.draft_mass)
+        row, cell = np.nonzero(~below & ~above)
+        level, falling = log_caps[row], self.first[cell] > self.last[cell]
+        low, high = self.left[cell], self.right[cell]
+        for _ in range(64):
+            middle = 0.5 * (low + high)
+            left = (self._log_ratio(middle) > level) == falling
+            low, high = np.where(left, middle, low), np.where(left, high, middle)
+        edge = 0.5 * (low + high)
+        start, stop = self.left[cell], self.right[cell]
+        part = np.where(
+            falling,
+            _between(self.target, edge, stop) + cap[row] * _between(self.draft, start, edge),
+            _between(self.target, start, edge) + cap[row] * _between(self.draft, edge, stop),
+        )
+        np.add.at(value, row, part)
+        return value
+
+    # -- integrals of smooth functions -------------------------------------------------------
+
+    def log_affinity(self, power: float) -> float:
+        above, below = self.log_target, self.log_draft
+        if power > 1 and np.any((below == -np.inf) & (above > -np.inf)):
+            return math.inf
+        if power < 0 and np.any((above == -np.inf) & (below > -np.inf)):
+            return math.inf
+        both = (above > -np.inf) & (below > -np.inf)
+        logs = np.full_like(above, -np.inf)
+        logs[both] = power * above[both] + (1 - power) * below[both]
+        return self._log_total(logs, open_ended=not 0 <= power <= 1)
+
+    def divergence(self) -> float:
+        return self._divergence(self.log_target, self.log_draft)
+
+    def reverse_divergence(self) -> float:
+        return self._divergence(self.log_draft, self.log_target)
+
+    def log_harmonic(self) -> float:
+        above, below = self.log_target, self.log_draft
+        both = (above > -np.inf) & (below > -np.inf)
+        logs = np.full_like(above, -np.inf)
+        one, two = above[both], below[both]
+        logs[both] = math.log(2) + one + two - np.logaddexp(one, two)
+        return self._log_total(logs)
+
+    def _divergence(self, one: np.ndarray, two: np.ndarray) -> float:
+        """``int one (log(one / two) + two / one - 1)``, a sum of terms that are not negative."""
+        if np.any((two == -np.inf) & (one > -np.inf)):
+            return math.inf
+        terms = two.copy()  # what is left where ``one`` vanishes beside it
+        near = one > two - 30
+        gap = two[near] - one[near]
+        small = np.abs(gap) < 1e-4  # expm1(g) - g loses its digits there
+        excess = np.where(small, gap**2 / 2 + gap**3 / 6, np.expm1(gap) - gap)
+        with np.errstate(divide="ignore"):
+            terms[near] = one[near] + np.log(excess)
+        return math.exp(self._log_total(terms, open_ended=True))
+
+    @cached_property
+    def _quadrature(self) -> tuple[np.ndarray, np.ndarray]:
+        """``(cells, nodes)`` points and logs of their weights, outermost cells left out."""
+        nodes, weights = np.polynomial.legendre.leggauss(8)
+        half = 0.5 * np.diff(self.left[1:])[:, None]
+        points = self.left[1:-1, None] + half * (1 + nodes)
+        return points, np.log(half * weights)
+
+    @cached_property
+    def log_target(self) -> np.ndarray:
+        """``(cells, nodes)`` log p at the quadrature points."""
+        points, _ = self._quadrature
+        return self._log(self.target, points.reshape(-1)).reshape(points.shape)
+
+    @cached_property
+    def log_draft(self) -> np.ndarray:
+        """``(cells, nodes)`` log q at the quadrature points."""
+        points, _ = self._quadrature
+        return self._log(self.draft, points.reshape(-1)).reshape(points.shape)
+
+    def _log_total(self, logs: np.ndarray, open_ended: bool = False) -> float:
+        """Log of the integral; inf if the ends of the line weigh in where it may diverge."""
+        _, log_weights = self._quadrature
+        terms = logs + log_weights
+        whole = float(logsumexp(terms))
+        if open_ended:
+            ends = float(logsumexp(np.concatenate([terms[:_SPLIT], terms[-_SPLIT:]])))
+            if ends > whole + math.log(1e-9) and self._endless(terms):
+                return math.inf
+        return whole
+
+    def _endless(self, terms: np.ndarray) -> bool:
+        """Whether the end that weighs in is an artificial one: no support ends there."""
+        ends = (terms[:_SPLIT].max(), terms[-_SPLIT:].max())
+        closed = (
+            self.target_mass[0] + self.draft_mass[0],
+            self.target_mass[-1] + self.draft_mass[-1],
+        )
+        return any(end >= max(ends) and mass > 0 for end, mass in zip(ends, closed, strict=True))
+
+
+def _between(law: LineDensity, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """P(start < X < stop), from the tail that keeps more digits."""
+    lower, upper = law.cdf(start), law.sf(stop)
+    return np.maximum(np.where(lower < upper, law.cdf(stop) - lower, law.sf(start) - upper), 0.0)
