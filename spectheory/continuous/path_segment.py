@@ -49,8 +49,13 @@ def examine_segment(
     drafted = path.states[:, : last + 1]
     log_factor = np.broadcast_to(log_factor, len(start))
     if last == 1:
-        return _examine_step(
-            target.kernel(1, start), draft.kernel(1, drafted[:, 1]), path, rng, log_factor, most
+        return examine_step(
+            target.kernel(1, start),
+            draft.kernel(1, drafted[:, 1]),
+            path.sample,
+            rng,
+            log_factor,
+            most,
         )
 
     def log_ratio(rows: np.ndarray, states: np.ndarray) -> np.ndarray:
@@ -72,15 +77,28 @@ def examine_segment(
     )
 
 
-def _examine_step(
+def examine_step(
     above: Kernel,
     under: Kernel,
-    path: Path,
+    drafted: np.ndarray,
     rng: np.random.Generator,
-    log_factor: np.ndarray,
-    most: int,
+    log_factor: np.ndarray | float = 0.0,
+    most: int = MOST_PROPOSALS,
 ) -> Examination:
-    """The case m = 1: both laws of x_0 are Gaussian, and redrawing needs no network."""
+    """Test draws of one Gaussian kernel against another: the case m = 1, without networks.
+
+    Args:
+        above: the target's kernel p.
+        under: the draft's kernel q.
+        drafted: ``(n, d)`` draws of q.
+        rng: see `examine_segment`, as the rest.
+        log_factor: likewise.
+        most: likewise.
+
+    Raises:
+        EmptyResidual: see `examine_segment`.
+    """
+    log_factor = np.broadcast_to(log_factor, len(drafted))
 
     def log_ratio(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
         return np.asarray(
@@ -101,7 +119,7 @@ def _examine_step(
             )
         return redraw(propose, rows, above.mean.shape[1], rng, most)
 
-    found = log_ratio(np.arange(len(path.states)), path.sample)
+    found = log_ratio(np.arange(len(drafted)), drafted)
     return Examination(below(found, rng), found, replace)
 
 
