@@ -17,6 +17,7 @@ import numpy as np
 
 from spectheory.arrays import Array
 from spectheory.audit.enumeration import enumerate_rule
+from spectheory.audit.rule_sampler import RuleSampler
 from spectheory.audit.sequential import audit_law
 from spectheory.distributions import overlap
 from spectheory.drafting.scheme import DraftScheme, exact_prefix_containment
@@ -193,13 +194,7 @@ def samples_follow_the_law(rule: VerificationRule, scheme: DraftScheme) -> None:
     for k in draft_counts(rule, scheme):
         for target, draft in list(cases(scheme, k))[-2:]:
             p, q = _as_float(target), _as_float(draft)
-            rng = np.random.default_rng([k, 2026])
-            drafts = scheme.sample(q[None], k, rng.random((DRAWS, scheme.tape_length(k))))
-            tuples, which = np.unique(drafts, axis=0, return_inverse=True)
-            verdict = rule.verdict(p[None], q[None], tuples)
-            residual = np.broadcast_to(verdict.residual, (len(tuples), p.size))
-            rows = type(verdict)(drafts, verdict.accept[which], residual[which])
-            tokens = rows.sample(rng.random((DRAWS, k + 1))).token
+            tokens, _ = RuleSampler(rule, scheme, k)(p, q, DRAWS, 2026 + k)
             wanted = _as_float(rule.output_law(target[None], draft[None], k, scheme.key)[0])
             evidence = audit_law(tokens, wanted, ALPHA)
             where = f"{rule.key}, {scheme.key}, k = {k}, target {target}, draft {draft}"
