@@ -91,7 +91,7 @@ class Context:
         p = _unit(target)
         q = None if draft is None else _unit(draft)
         if acceptance is None and q is not None:
-            acceptance = float(overlap(p, q))
+            acceptance = min(1.0, float(overlap(p, q)))  # rounding can exceed 1
         if acceptance is not None and not 0 <= acceptance <= 1:
             raise InputError(f"`acceptance` is {acceptance}; expected a probability")
         possible = p > 0
