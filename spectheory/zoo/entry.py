@@ -73,9 +73,9 @@ class ZooEntry(ABC):
     def output_law(self, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
         """``(V,)`` exact law of the tokens that a call draws."""
 
-    @abstractmethod
-    def acceptance(self, target: np.ndarray, draft: np.ndarray) -> float:
-        """Exact probability that a call's token is an accepted draft."""
+    def acceptance(self, target: np.ndarray, draft: np.ndarray) -> float | None:
+        """Exact probability that a call's token is an accepted draft; None if it does not say."""
+        return None
 
     @abstractmethod
     def case(self) -> tuple[np.ndarray, np.ndarray]:
