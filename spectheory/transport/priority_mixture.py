@@ -21,7 +21,7 @@ from spectheory.errors import DistributionError, ImpossibleDraft, InputError, Sh
 from spectheory.transport.acceptance import TOLERANCE, Acceptance
 from spectheory.transport.optimal_base import optimal_base
 from spectheory.transport.order_base import base_of_order
-from spectheory.transport.simplex_fit import fit_weights
+from spectheory.transport.simplex_fit import combination, fit_weights
 from spectheory.transport.subset_dual import best_prefix
 from spectheory.transport.subset_search import search_subsets
 from spectheory.verdict import Draw, Verdict
@@ -131,7 +131,7 @@ class PriorityMixture:
             weights = fit_weights(bases, aim, weights)
             kept = weights > 0
             ranks, bases, weights = ranks[kept], bases[kept], weights[kept]
-            base = weights @ bases
+            base = combination(weights, bases)
             mixture = cls(p, ranks, weights, base, bound, witness)
             if best is None or mixture.value > best.value:
                 best = mixture
@@ -256,13 +256,15 @@ def _aim(
 def _shortfall_orders(aim: np.ndarray, base: np.ndarray, face: np.ndarray) -> np.ndarray:
     """``(n, V)`` tokens by face, then by how far the base falls short of the aim; the worst last.
 
-    One order for each of the `SCALES`; equal orders are given once.
+    One order for each of the `SCALES`; repetitions in a row are left out.
     """
     short = np.full((len(SCALES), aim.shape[0]), -np.inf)
     for row, scale in zip(short, SCALES, strict=True):
         with np.errstate(over="ignore"):  # an aim near the smallest float
             np.divide(aim - base, aim**scale, out=row, where=aim > 0)
-    return np.unique([np.lexsort((row, -face)) for row in short], axis=0)
+    orders = np.array([np.lexsort((row, -face)) for row in short])
+    new = np.any(orders[1:] != orders[:-1], axis=-1)
+    return orders[np.append(True, new)]
 
 
 def _rational(weights: np.ndarray) -> Array:

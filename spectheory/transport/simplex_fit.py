@@ -37,12 +37,12 @@ def fit_weights(
     kept = target > np.finfo(np.float64).tiny
     root = np.sqrt(target[kept])
     columns = bases[:, kept] / root
-    weights, short = start, root - start @ columns
+    weights, short = start, root - combination(start, columns)
     lowest = np.sum(np.maximum(short, 0) ** 2)
     for _ in range(steps):
         active = short > 0
         goal = nearest_weights(root[active] - columns[:, active])
-        towards = (goal - weights) @ columns
+        towards = combination(goal - weights, columns)
         size = _step(short, towards)
         moved = short - size * towards
         objective = np.sum(np.maximum(moved, 0) ** 2)
@@ -55,11 +55,20 @@ def fit_weights(
     return weights
 
 
+def combination(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """``weights @ rows`` on one thread; see `spectheory.kernels.triangle` for why.
+
+    >>> combination(np.array([0.5, 0.5]), np.array([[1.0, 2.0], [3.0, 6.0]])).tolist()
+    [2.0, 4.0]
+    """
+    return np.einsum("n,nv->v", weights, rows)
+
+
 def _step(short: np.ndarray, towards: np.ndarray) -> float:
     """The step in [0, 1] of least ``sum (short - step towards)_+^2``, by bisecting the slope."""
 
     def falls(size: float) -> bool:
-        return float(towards @ np.maximum(short - size * towards, 0)) > 0
+        return float(np.sum(towards * np.maximum(short - size * towards, 0))) > 0
 
     if falls(1.0):
         return 1.0
@@ -88,7 +97,9 @@ def nearest_weights(points: np.ndarray) -> np.ndarray:
     scale = np.sqrt(np.mean(points**2)) if points.size else 0.0
     system = points.T / scale if scale > 0 else points.T
     if width > count:  # only inner products matter
-        system = np.linalg.qr(system, mode="r")
+        from spectheory.kernels.triangle import triangle
+
+        system = triangle(np.array(system.T, order="C"))
     system = np.vstack([system, np.ones(count)])
     aim = np.zeros(len(system))
     aim[-1] = 1.0
