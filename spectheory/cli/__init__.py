@@ -1,4 +1,4 @@
-"""The command line: ``spectheory rules | optimum | compare | audit | logits | demo``.
+"""The command line: one module a command, listed in `COMMANDS`.
 
 Results go to standard output, everything else to standard error. Exit code 2 and one line for bad
 input, 1 where something outside could not deliver (a download, a missing extra) or where an audit
@@ -24,7 +24,7 @@ from spectheory.errors import (
     SourceUnavailable,
 )
 
-COMMANDS = ("rules", "optimum", "compare", "audit", "logits", "demo")
+COMMANDS = ("rules", "optimum", "compare", "audit", "zoo", "logits", "generate", "demo")
 """One module of this package each: ``configure(parser)`` and ``run(options)``, which may return an
 exit code."""
 

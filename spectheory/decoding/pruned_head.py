@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from spectheory.decoding.transformer_session import TransformerSession
 
 
-def frequent_tokens(texts: Iterable[Sequence[int]], vocab_size: int, size: int) -> np.ndarray:
+def frequent_tokens(
+    texts: Iterable[Sequence[int] | np.ndarray], vocab_size: int, size: int
+) -> np.ndarray:
     """``(size,)`` most frequent tokens of some texts, ascending; ties by token id.
 
     >>> frequent_tokens([[3, 1, 3], [2, 3, 1]], vocab_size=5, size=2).tolist()

@@ -1,0 +1,72 @@
+"""Draft sources by short name, as the command line spells them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spectheory.decoding.draft_source import DraftSource, ModelDraft, NoDraft
+from spectheory.decoding.lookup import InputCopy, PromptLookup
+from spectheory.decoding.ngram import NgramModel
+from spectheory.decoding.ngram_draft import NgramDraft
+from spectheory.decoding.prompts import stdlib_source
+from spectheory.decoding.pruned_head import PrunedHead, frequent_tokens
+from spectheory.decoding.registry import load
+from spectheory.errors import UnknownName
+
+if TYPE_CHECKING:
+    from spectheory.decoding.transformer import TransformerModel
+
+SPELLINGS = (
+    "none, lookup, copy, ngram:N (order), exit:L (layers), pruned:L:N (layers, tokens), or a model"
+)
+
+
+def draft_source(
+    name: str, target: TransformerModel, *, allow_unofficial: bool = False
+) -> DraftSource:
+    """The draft source with that name, for a target.
+
+    Args:
+        name: one of `SPELLINGS`; a model is a registry key, a Hugging Face name or a folder.
+        target: the model that is drafted for.
+        allow_unofficial: see `spectheory.decoding.registry.load`.
+
+    Raises:
+        UnknownName: none of these.
+        InputError: a number that the source cannot have.
+    """
+    kind, *parameters = name.split(":")
+    if not all(number.isdecimal() for number in parameters):
+        parameters = []
+    makers: dict[tuple[str, int], Callable[..., DraftSource]] = {
+        ("none", 0): NoDraft,
+        ("lookup", 0): lambda: PromptLookup(target.vocab_size),
+        ("copy", 0): lambda: InputCopy(target.vocab_size),
+        ("ngram", 1): lambda order: NgramDraft(_taught(target, order)),
+        ("exit", 1): lambda layer: ModelDraft(target.early_exit(layer)),
+        ("pruned", 2): lambda layer, size: ModelDraft(
+            PrunedHead(target.early_exit(layer), _frequent(target, size))
+        ),
+    }
+    make = makers.get((kind, len(parameters)))
+    if make is not None:
+        return make(*map(int, parameters))
+    try:
+        device = str(target.module.device)
+        model = load(name, allow_unofficial=allow_unofficial, device=device)
+    except UnknownName as error:
+        raise UnknownName(f"no draft `{name}`; expected {SPELLINGS}") from error
+    return ModelDraft(model)
+
+
+def _taught(target: TransformerModel, order: int) -> NgramModel:
+    model = NgramModel(target.vocab_size, order)
+    model.update(target.encode(stdlib_source()))
+    return model
+
+
+def _frequent(target: TransformerModel, size: int) -> np.ndarray:
+    return frequent_tokens([target.encode(stdlib_source())], target.vocab_size, size)

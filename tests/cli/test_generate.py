@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+COMMAND = ("generate", "def add(a, b):", "--new-tokens", "6", "--draft", "lookup")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "give a prompt or --prompt-file"),
+        (("",), "`prompt` is empty"),
+        (("text", "--device", "cuda:99"), "finds no CUDA GPU"),
+        (("text", "--device", "nowhere"), "no torch device"),
+        (("text", "--dtype", "float8"), "`--dtype` is 'float8'"),
+        (("text", "--new-tokens", "0"), "not an integer >= 1"),
+        (("text", "--target", "nothing"), "no model `nothing`"),
+    ],
+)
+def test_refusals_come_before_a_model_is_read(run, arguments, reason):
+    import torch
+
+    if "cuda:99" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert reason in run("generate", *arguments).complaint
+
+
+@pytest.mark.models
+def test_a_text_of_a_real_model(run, smollm2):
+    greedy = run(*COMMAND, "--temperature", "0", "--json")
+    document = greedy.document
+    assert len(document["tokens"]) == 6
+    assert document["finish"] == "length"
+    tokens = smollm2.encode("def add(a, b):")
+    for token in document["tokens"]:
+        assert token == int(np.argmax(smollm2.logits(tokens)[-1]))
+        tokens = np.append(tokens, token)
+    shown = run(*COMMAND, "--temperature", "0")
+    assert shown.out == document["text"] + "\n"
+    assert "6 tokens in" in shown.err
+    assert "no draft `exit`" in run(*COMMAND[:-1], "exit").complaint
+    assert "has layers 1 to 30" in run(*COMMAND[:-1], "exit:31").complaint
+    assert (
+        "rule `recursive_without"
+        in run(*COMMAND, "--rule", "recursive_without_replacement").complaint
+    )
+
+
+@pytest.mark.models
+def test_ctrl_c_is_a_clean_stop(run, smollm2, monkeypatch):
+    from spectheory.decoding.decoder import Decoder
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Decoder, "_advance", interrupted)
+    for extra in ((), ("--json",)):
+        stopped = run(*COMMAND, *extra)
+        assert stopped.code == 130
+        assert stopped.out.strip() == ""
+        assert stopped.err.endswith("interrupted\n")
