@@ -160,10 +160,8 @@ ENGINE_TESTS: dict[str, Callable[..., EngineVerdict]] = {
 """By key, in the order of tables."""
 
 
-def engine_verdict(
-    test: str, sampler: StepSampler, seed: int, size: int | None = None
-) -> EngineVerdict:
-    """One imitation's verdict, at its own vocabulary or another.
+def engine_verdict(test: str, sampler: StepSampler, seed: int, **options: int) -> EngineVerdict:
+    """One imitation's verdict; ``size`` and ``draws`` replace its own where it takes them.
 
     Raises:
         InputError: no such test.
@@ -175,4 +173,4 @@ def engine_verdict(
     """
     if test not in ENGINE_TESTS:
         raise InputError(f"no engine test `{test}`; there are {', '.join(ENGINE_TESTS)}")
-    return ENGINE_TESTS[test](sampler, seed, **({} if size is None else {"size": size}))
+    return ENGINE_TESTS[test](sampler, seed, **options)

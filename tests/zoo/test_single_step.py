@@ -11,6 +11,7 @@ from spectheory.audit.sequential import audit_law
 from spectheory.distributions import top_k
 from spectheory.zoo.draft_laws import round_to_bfloat
 from spectheory.zoo.entry import Sight, entries, entry
+from spectheory.zoo.loop import StreamEntry
 from spectheory.zoo.noise_floor import FloorRace
 from spectheory.zoo.random_words import coarse_race
 from spectheory.zoo.shared_noise import Race
@@ -21,8 +22,7 @@ PAIRS = (
     ((300, 0, 450, 200, 0, 50), (200, 150, 300, 40, 306, 4)),
     ((60, 20, 0, 15, 5, 0), (10, 20, 30, 20, 15, 5)),
 )
-SINGLE = [key for key, one in entries().items() if one.seen_by is not Sight.STREAM]
-TOKEN_LEVEL = [key for key in SINGLE if not hasattr(entry(key), "steps")]
+TOKEN_LEVEL = [key for key, one in entries().items() if not isinstance(one, StreamEntry)]
 
 
 def laws(weights):
