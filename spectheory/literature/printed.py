@@ -83,7 +83,7 @@ class Number(NamedTuple):
 
 
 def numbers(source: str) -> Iterator[Number]:
-    """Every printed number of a source.
+    """Every printed number of a source; a plain list is data, not a result, and gives none.
 
     Raises:
         UnknownName: no such source.
@@ -144,6 +144,8 @@ def _numbers(name: str, place: Reported) -> Iterator[Number]:
     if isinstance(place.value, str):
         _parts(place.value, name)
         yield Number(name, place.value, {}, "", place)
+        return
+    if isinstance(place.value, list) and not any(isinstance(row, dict) for row in place.value):
         return
     seen: set[str] = set()
     for fields in [place.value] if isinstance(place.value, dict) else place.value:
