@@ -106,17 +106,17 @@ def render(config: Config, table: Any) -> str:
     lines = [
         "# What finds the zoo out",
         "",
-        f"Our audits at alpha = {config.alpha:g}, up to {config.max_draws:,} draws or tokens: median "
-        f"over {config.runs} runs of the draws at the first look that sees it (largest in "
+        f"Our audits at alpha = {config.alpha:g}, up to {config.max_draws:,} draws or tokens: "
+        f"median over {config.runs} runs of the draws at the first look that sees it (largest in "
         "brackets), or how many runs saw it. Looks are at 1,024 draws and whenever they have grown "
         "by an eighth; for streams every 256 steps. `tokens` audits the law of single steps, "
         "`acceptance` that and how often drafts are accepted (for a loop: tokens a step), `stream` "
         "the law of tokens that follow each other.",
         "",
-        "Engines' tests are our imitations of the published criteria, each at its own vocabulary, "
-        f"laws and draws (loops: {config.loop_size} tokens, cosine at {config.loop_draws:,} steps), "
-        "one run: what a mistake needs to show, such as padding or truncation, their laws may lack. "
-        "`passes` means that the mistake is let through.",
+        "Engines' tests are our imitations of the published criteria, one run each, at their own "
+        f"vocabulary, laws and draws (loops: {config.loop_size} tokens, cosine at "
+        f"{config.loop_draws:,} steps). What a mistake needs to show, such as padding or "
+        "truncation, those laws may lack. `passes` means that the mistake is let through.",
         "",
         "TV: exact total variation of a draw on the case audited. Entries of loops are right in "
         "each first token, and wrong later. Made by `python -m sims.zoo_detect`.",
