@@ -6,10 +6,10 @@ probability d, weights w and ``K = sum p^2 / w^2``, the sum of scores after n dr
 standard deviations, has
 
     mean      (2/3) n^(3/2) sum d^2 / w / sqrt(K)
-    variance  n + (11/6) n^2 Var(d / w) / K.
+    variance  n + (11/6) n^2 Var(d / w) / K,
 
-Leading order: cut-off and the change of weights over time are left out, so a plan is a guide, to be
-read beside measured power.
+and its scale follows the largest score. Leading order: a plan is a guide, to be read beside
+measured power.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp, ndtri
 
-from spectheory.audit.battery import TESTS
+from spectheory.audit.battery import FIRST, TESTS
 from spectheory.audit.biases import biased_law
 from spectheory.audit.context import RANK_BINS, Context, mean
 from spectheory.audit.learned import CLIP, EDGES, LEARNED, POOLED_BELOW
@@ -30,6 +30,12 @@ from spectheory.errors import InputError
 
 Growth = Callable[[float], np.ndarray]
 """Log wealth of each bet after n draws."""
+
+STEPS = 16
+"""Times, evenly apart in logarithm, at which a learnt score is worked out."""
+
+FAR = 2.5
+"""Standard deviations of noise that the largest score is taken to have."""
 
 MOST = 1e12
 """Beyond this many draws a test is taken not to see the bias."""
@@ -96,7 +102,7 @@ def plan_audit(
     >>> p, q = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
     >>> plan = plan_audit(0.02, 1e-3, 0.9, p, q)
     >>> plan.test, 5e3 < plan.needed < 2e4
-    ('pearson', True)
+    ('draft_ratio', True)
     """
     _check(alpha, power)
     context = Context.of(target, draft)
@@ -197,17 +203,20 @@ def _learnt_growth(test: str, context: Context, law: np.ndarray, power: float) -
 
     def growth(n: float) -> np.ndarray:
         p, r, weight = _cells(test, context, law, n)
-        off = r - p
-        size = float((p**2 / weight**2).sum())
-        lean = off / weight
-        signal = float((off * lean).sum()) / math.sqrt(size)
-        spread = max(mean(lean**2, r) - mean(lean, r) ** 2, 0.0) / size
-        total = 2 / 3 * n**1.5 * signal
-        total += quantile * math.sqrt(n + 11 / 6 * n**2 * spread)
-        # A score of 1 is as many standard deviations as the largest score.
-        bound = min(CLIP, max(1.0, 3 * float((np.sqrt(p) / weight).max() / math.sqrt(size))))
-        bets = BETS / bound
-        wealth: np.ndarray = bets * total - bets**2 * n / 2
+        size = math.sqrt(float((p**2 / weight**2).sum()))
+        lean = (r - p) / weight / size  # the score is sqrt(t) of it, and noise
+        noise = np.sqrt(r) / weight / size
+        spread = max(mean(lean**2, r) - mean(lean, r) ** 2, 0.0)
+        ends = np.geomspace(min(FIRST, n), n, STEPS + 1)
+        at, length = np.sqrt(ends[:-1] * ends[1:]), np.diff(ends)
+        # Scores are divided by the largest of them.
+        most = [float((math.sqrt(t) * np.abs(lean) + FAR * noise).max()) for t in at.tolist()]
+        scale = length / np.clip(most, 1.0, CLIP)
+        drift = float((scale * np.sqrt(at)).sum()) * mean(lean, r - p)
+        scale /= np.clip(most, 1.0, CLIP)
+        square = float((scale * (at * mean(lean**2, r) + mean(noise**2, r))).sum())
+        doubt = square + 11 / 6 * n**2 * spread / min(max(most[-1], 1.0), CLIP) ** 2
+        wealth: np.ndarray = BETS * (drift + quantile * math.sqrt(doubt)) - BETS**2 * square / 2
         return wealth
 
     return growth
