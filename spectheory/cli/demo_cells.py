@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 BOUND = "upper bound"
 """Method of an optimum that is only bounded from above."""
 
-PATIENCE = 4
-"""How much longer than a rule the search for one cell's certified optimum may take."""
-
-FEWEST = 16
-"""A cell without a closed form is never cut to fewer positions than this."""
+CERTIFIED = 4
+"""Up to this many drafts, an optimum that the sorted prefixes only bound is searched for."""
 
 
 @dataclass(frozen=True)
@@ -137,29 +134,32 @@ def measure_all(
 def measure(
     cell: Cell, target: np.ndarray, draft: np.ndarray, config: Config, threads: int
 ) -> Measured:
-    """One cell, on fewer positions if it has no closed form and all would take too long."""
+    """One cell; a rule whose set-up is an iteration is bounded, and has a few positions only.
+
+    It gets as many draft tuples in all as the other rules.
+    """
     start = time.perf_counter()
     scheme = draft_scheme(cell.scheme)
     rows: list[int] | None = None
     if cell.rule == OPTIMUM:
-        values, method = optimum(target, draft, cell.k, scheme, threads, PATIENCE * config.seconds)
+        values, method = optimum(target, draft, cell.k, scheme, threads)
         rates = MeasuredRates(values, values, np.zeros_like(values), method)
     else:
-
-        def measured(target: np.ndarray, draft: np.ndarray) -> MeasuredRates:
-            return measure_rates(
-                rule(cell.rule),
-                scheme,
-                target,
-                draft,
-                cell.k,
-                draws=config.draws,
-                seed=config.request.seed,
-                threads=threads,
-            )
-
-        rows = _affordable(measured, target, draft, config.seconds * threads)
-        rates = measured(*((target, draft) if rows is None else (target[rows], draft[rows])))
+        measured, draws = rule(cell.rule), config.draws
+        if measured.iterative and len(target) > config.few:
+            draws = draws * len(target) // config.few
+            rows = [i * len(target) // config.few for i in range(config.few)]
+            target, draft = target[rows], draft[rows]
+        rates = measure_rates(
+            measured.bounded(),
+            scheme,
+            target,
+            draft,
+            cell.k,
+            draws=draws,
+            seed=config.request.seed,
+            threads=threads,
+        )
     return Measured(
         rates.acceptance.tolist(),
         rates.ladder.tolist(),
@@ -176,12 +176,10 @@ def optimum(
     k: int,
     scheme: DraftScheme,
     threads: int,
-    seconds: float,
 ) -> tuple[np.ndarray, str]:
     """``(n,)`` optimal acceptances and how they were obtained.
 
-    Where the sorted prefixes only bound it, it is searched for and certified, unless the first
-    positions show that all would take longer than ``seconds``.
+    Where the sorted prefixes only bound it, up to `CERTIFIED` drafts it is searched for.
     """
 
     def dual(i: int) -> float:
@@ -191,36 +189,9 @@ def optimum(
     values = np.array([dual(0), *map_threads(dual, range(1, len(target)), threads)])
     if scheme.prefix_exact or k == 1:
         return values, "exact dual"
-    trial = slice(0, len(target), max(1, len(target) // FEWEST))
-    certified_optima(target[:1], draft[:1], k, scheme)
-    start = time.perf_counter()
-    tried = certified_optima(target[trial], draft[trial], k, scheme, threads)
-    if (time.perf_counter() - start) * len(target) / len(tried) > seconds:
+    if k > CERTIFIED:
         return values, BOUND
     found = certified_optima(target, draft, k, scheme, threads)
     if not all(bool(one.certified) for one in found):
         return values, BOUND
     return np.array([float(one.value) for one in found]), "certified"
-
-
-def _affordable(
-    measured: Callable[[np.ndarray, np.ndarray], MeasuredRates],
-    target: np.ndarray,
-    draft: np.ndarray,
-    seconds: float,
-) -> list[int] | None:
-    """Positions that a cell can use in about ``seconds``; None for all.
-
-    Their number is a power of two, so that a busy machine rarely changes it.
-    """
-    n = len(target)
-    if n <= FEWEST:
-        return None
-    measured(target[:1], draft[:1])  # compiles what there is to compile
-    start = time.perf_counter()
-    measured(target[1:2], draft[1:2])
-    most = seconds / (time.perf_counter() - start)
-    if most >= n:
-        return None
-    size = max(FEWEST, 1 << (int(most).bit_length() - 1) if most >= 1 else 0)
-    return [i * n // size for i in range(size)] if size < n else None

@@ -92,9 +92,6 @@ def _title(scheme: str, draft: str, members: list[Row]) -> str:
 
 def _panel(axes: Any, members: list[Row], counts: Sequence[int]) -> dict[str, Any]:
     """Draw one panel; returns a legend handle by rule."""
-    # A point over fewer positions is another mean: it stands in the table, not on these lines.
-    most = max(row["positions"] for row in members)
-    members = [row for row in members if row["positions"] == most]
     handles: dict[str, Any] = {}
     for rule in dict.fromkeys([OPTIMUM, *(row["rule"] for row in members)]):
         cells = sorted(

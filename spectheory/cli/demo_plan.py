@@ -68,7 +68,7 @@ class Config:
         counts: the numbers of drafts k.
         draws: draft tuples a position for rules without a closed form.
         resamples: bootstrap samples.
-        seconds: a cell without a closed form that would take longer uses fewer positions.
+        few: positions for rules whose set-up is an iteration, evenly spaced.
     """
 
     request: Request
@@ -76,13 +76,12 @@ class Config:
     counts: tuple[int, ...] = (1, 2, 4, 8)
     draws: int = 4
     resamples: int = 2000
-    seconds: float = 12.0
+    few: int = 16
 
     def cells(self) -> list[Cell]:
         """Everything to measure, the optimum first in each group.
 
-        Every lossless rule of the catalogue is there wherever it covers the scheme and k, but for
-        those whose set-up is an iteration: they approach the optimum, which is there.
+        Every lossless rule of the catalogue is there wherever it covers the scheme and k.
         """
         names = draft_names(self.request.pair)
         single = SINGLE.get(self.request.pair, tuple(names))
@@ -91,9 +90,7 @@ class Config:
             for draft in [MIXED] if scheme.per_slot else single:
                 for k in self.counts:
                     serving = [
-                        r.key
-                        for r in rules().values()
-                        if r.lossless and not r.iterative and r.serves(scheme.key, k)
+                        r.key for r in rules().values() if r.lossless and r.serves(scheme.key, k)
                     ]
                     found += [Cell(scheme.key, draft, k, key) for key in (OPTIMUM, *serving)]
         return found

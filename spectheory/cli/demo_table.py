@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,16 +24,26 @@ Row = dict[str, Any]
 
 
 def rows_of(config: Config, results: Mapping[Cell, Measured]) -> list[Row]:
-    """One row a cell: means over positions, bootstrap intervals, and the gap to the optimum."""
+    """One row a cell: means over positions, bootstrap intervals, and the gap to the optimum.
+
+    A rule measured on a few positions has its gap to the optimum from these, and its acceptance is
+    the optimum over all positions less that gap: a mean over other positions would not compare.
+    """
     found = []
     for cell, measured in results.items():
         best = results[cell._replace(rule=OPTIMUM)]
-        acceptance = np.array(measured.acceptance)
         optimum = np.array(best.acceptance)
-        if measured.rows is not None:
-            optimum = optimum[measured.rows]
-        columns = np.column_stack([acceptance, measured.ladder, optimum, optimum - acceptance])
-        mean, low, high = mean_intervals(columns, config.resamples, config.request.seed)
+        here = optimum if measured.rows is None else optimum[measured.rows]
+        short = np.column_stack([here - measured.acceptance, here - measured.ladder])
+        gap = _intervals(short, config)
+        if measured.rows is None:
+            whole = _intervals(np.column_stack([optimum, measured.acceptance]), config)
+            low, high = whole.low[1], whole.high[1]
+        else:
+            whole = _intervals(optimum[:, None], config)
+            middle = whole.mean[0] - gap.mean[0]
+            low = middle - math.hypot(whole.mean[0] - whole.low[0], gap.high[0] - gap.mean[0])
+            high = middle + math.hypot(whole.high[0] - whole.mean[0], gap.mean[0] - gap.low[0])
         error = math.sqrt(float(np.square(measured.error).sum())) / len(measured.error)
         found.append(
             {
@@ -42,21 +52,31 @@ def rows_of(config: Config, results: Mapping[Cell, Measured]) -> list[Row]:
                 "draft": cell.draft,
                 "k": cell.k,
                 "rule": cell.rule,
-                "acceptance": float(mean[0]),
-                "acceptance_low": float(low[0]),
-                "acceptance_high": float(high[0]),
-                "ladder": float(mean[1]),
-                "optimum": float(mean[2]),
+                "acceptance": float(whole.mean[0] - gap.mean[0]),
+                "acceptance_low": float(low),
+                "acceptance_high": float(high),
+                "ladder": float(whole.mean[0] - gap.mean[1]),
+                "optimum": float(whole.mean[0]),
                 "optimum_is_exact": best.method != BOUND,
-                "gap": float(mean[3]),
-                "gap_low": float(low[3]),
-                "gap_high": float(high[3]),
+                "gap": float(gap.mean[0]),
+                "gap_low": float(gap.low[0]),
+                "gap_high": float(gap.high[0]),
                 "method": measured.method,
                 "standard_error": error,
-                "positions": len(acceptance),
+                "positions": len(measured.acceptance),
             }
         )
     return found
+
+
+class _Intervals(NamedTuple):
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def _intervals(columns: np.ndarray, config: Config) -> _Intervals:
+    return _Intervals(*mean_intervals(columns, config.resamples, config.request.seed))
 
 
 def groups(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -168,5 +188,5 @@ def _method(row: Row, positions: int) -> str:
     if row["standard_error"]:
         text += f", s.e. {row['standard_error']:.1g}"
     if row["positions"] < positions:
-        text += f", {row['positions']} positions"
+        text += f", gap over {row['positions']} positions"
     return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -50,6 +50,10 @@ class OptimalMixture(VerificationRule):
         """One for each draft law without a closed-form optimal rule."""
         for scheme in ("without_replacement", "distinct", "heterogeneous"):
             yield cls(scheme)
+
+    def bounded(self) -> OptimalMixture:
+        """Stops at a gap of 0.001, after four rounds at the latest."""
+        return replace(self, gap=1e-3, most_rounds=4)
 
     @property
     def key(self) -> str:  # type: ignore[override]

@@ -44,8 +44,8 @@ class VerificationRule(ABC):
         maximal_at_one: whether one draft is accepted with probability 1 - TV.
         exact: whether it runs on Fractions; if not it is float64 only, and its losslessness is
             checked by enumeration to 1e-12.
-        iterative: whether set-up is an optimisation of seconds a position at V = 50,000, which
-            tables over many positions leave out.
+        iterative: whether set-up is an optimisation of seconds a position at V = 50,000, so that
+            tables over many positions bound it (`bounded`) and use a few positions.
     """
 
     key: ClassVar[str]
@@ -64,6 +64,10 @@ class VerificationRule(ABC):
     def examples(cls) -> Iterator[VerificationRule]:
         """The instances that tests, tables and the README use."""
         yield cls()
+
+    def bounded(self) -> VerificationRule:
+        """The rule with its set-up kept short, for many positions; itself if that is no issue."""
+        return self
 
     @property
     def schemes(self) -> tuple[str, ...]:

@@ -50,23 +50,17 @@ def table(folder: Path):
     return polars.read_parquet(folder / "tabular.parquet")
 
 
-def test_list_holds_every_lossless_rule_without_an_iteration(run):
+def test_list_holds_every_lossless_rule(run):
     done = run("demo", "--pair", "tabular", "--list")
     assert (done.code, done.err) == (0, "")
     cells = {(c["scheme"], c["k"], c["rule"]) for c in done.document["cells"]}
     counts = done.document["k"]
     for key in schemes():
         for k in counts:
-            wanted = {
-                r.key
-                for r in rules().values()
-                if r.lossless and not r.iterative and r.serves(key, k)
-            }
+            wanted = {r.key for r in rules().values() if r.lossless and r.serves(key, k)}
             found = {name for scheme, n, name in cells if (scheme, n) == (key, k)}
             assert found == wanted | {"optimum"}
-    assert {name for _, _, name in cells} >= {
-        r.key for r in rules().values() if r.lossless and not r.iterative
-    }
+    assert {name for _, _, name in cells} >= {r.key for r in rules().values() if r.lossless}
 
 
 @pytest.mark.parametrize("pair", ["smollm2", "qwen2.5"])

@@ -39,6 +39,6 @@ def test_json_lists_every_rule_with_its_status(run):
 def test_table_names_every_rule(run):
     done = run("rules")
     assert (done.code, done.err) == (0, "")
-    lines = [line for line in done.out.splitlines() if "lossless │" in line or "lossy " in line]
+    lines = [line for line in done.out.splitlines() if "│ lossless" in line or "│ lossy" in line]
     for key in rules():
         assert any(f"│ {key} " in line for line in lines), key
