@@ -51,9 +51,10 @@ class GaussianRatio(RatioLaw):
         centre = shifts[curved] / (1 - variances[curved]) - np.log(variances[curved])
         self.stationary = 0.5 * float(counts[curved] @ centre) if curved.any() else None
         """Log ratio at its stationary point; none for a pure shift."""
-        bounded = curved.all() or not shifts[~curved].any()
-        self.least = self.stationary if bounded and not up.any() else -math.inf
-        self.most = self.stationary if bounded and not down.any() else math.inf
+        self.least, self.most = -math.inf, math.inf
+        if self.stationary is not None and not shifts[~curved].any():
+            self.least = self.stationary if not up.any() else -math.inf
+            self.most = self.stationary if not down.any() else math.inf
 
     def log_moment(self, s: np.ndarray) -> np.ndarray:
         """``log M(s)``, ``(n,)`` complex or real."""
@@ -80,6 +81,9 @@ class GaussianRatio(RatioLaw):
     def reverse_divergence(self) -> float:
         excess = 1 / self.variances - 1 + np.log(self.variances)
         return 0.5 * float(self.counts @ (excess + self.shifts / self.variances))
+
+    def log_supremum(self) -> float:
+        return self.most
 
     def log_harmonic(self) -> float:
         def kernel(s: np.ndarray) -> np.ndarray:
@@ -169,6 +173,9 @@ class GaussianShift(GaussianRatio):
     def __init__(self, distance: float) -> None:
         super().__init__(np.ones(1), np.array([distance**2]), np.ones(1))
         self.distance = distance
+
+    def log_supremum(self) -> float:
+        return math.inf if self.distance else 0.0
 
     def log_capped(self, log_cap: Any) -> np.ndarray:
         log_cap = np.asarray(log_cap, dtype=np.float64)

@@ -8,6 +8,7 @@ sides. Integrals of smooth functions of p and q use Gauss-Legendre nodes in the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -45,6 +46,8 @@ class LineRatio(RatioLaw):
         last = np.nextafter(np.concatenate([edges, edges[-1:]]), -np.inf)
         first[0], last[-1] = last[0], first[-1]
         self.first, self.last = self._log_ratio(first), self._log_ratio(last)
+        flat = np.isclose(self.first, self.last, rtol=0, atol=1e-12)
+        self.last[flat] = self.first[flat]  # one level, whatever rounding says
         self.target_mass = _between(target, self.left, self.right)
         self.draft_mass = _between(draft, self.left, self.right)
 
@@ -89,36 +92,64 @@ class LineRatio(RatioLaw):
     def log_capped(self, log_cap: Any) -> np.ndarray:
         caps = np.asarray(log_cap, dtype=np.float64)
         flat = caps.reshape(-1)
-        value = np.empty_like(flat)
-        for at in range(0, len(flat), _BLOCK):
-            value[at : at + _BLOCK] = self._capped(flat[at : at + _BLOCK])
         with np.errstate(divide="ignore"):
-            logs = np.log(value)
+            logs = np.log(self._capped(flat))
         return np.minimum(logs, np.minimum(flat, 0.0)).reshape(caps.shape)
+
+    def log_supremum(self) -> float:
+        mass = self.target_mass + self.draft_mass
+        # Beyond the outermost landmarks the ratio goes on as it does before them.
+        rising = mass[-1] > 0 and self.last[-2] > self.first[-2] + 1e-12
+        falling = mass[0] > 0 and self.first[1] > self.last[1] + 1e-12
+        if rising or falling:
+            return math.inf
+        return float(np.maximum(self.first, self.last)[mass > 0].max())
+
+    def atoms(self) -> np.ndarray:
+        flat = (self.first == self.last) & (self.draft_mass > 1e-9) & np.isfinite(self.first)
+        return np.unique(np.round(self.first[flat], 13))
 
     def _capped(self, log_caps: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             cap = np.minimum(np.exp(log_caps), 1e300)
         lowest, highest = np.minimum(self.first, self.last), np.maximum(self.first, self.last)
-        below = highest[None, :] <= log_caps[:, None]
-        above = ~below & (lowest[None, :] >= log_caps[:, None])
-        value = below @ self.target_mass + cap * (above @ self.draft_mass)
-        row, cell = np.nonzero(~below & ~above)
-        level, falling = log_caps[row], self.first[cell] > self.last[cell]
-        low, high = self.left[cell], self.right[cell]
-        for _ in range(64):
-            middle = 0.5 * (low + high)
-            left = (self._log_ratio(middle) > level) == falling
-            low, high = np.where(left, middle, low), np.where(left, high, middle)
-        edge = 0.5 * (low + high)
+        value = _mass_up_to(log_caps, highest, self.target_mass)
+        # A flat cell at the level is counted above, once.
+        over = np.where(lowest < highest, lowest, np.nextafter(lowest, -np.inf))
+        value += cap * _mass_up_to(-log_caps, -over, self.draft_mass)
+        row, cell = self._crossed(log_caps, lowest, highest)
+        edge = self._crossing(log_caps[row], cell)
         start, stop = self.left[cell], self.right[cell]
         part = np.where(
-            falling,
+            self.first[cell] > self.last[cell],
             _between(self.target, edge, stop) + cap[row] * _between(self.draft, start, edge),
             _between(self.target, start, edge) + cap[row] * _between(self.draft, edge, stop),
         )
         np.add.at(value, row, part)
         return value
+
+    @staticmethod
+    def _crossed(
+        log_caps: np.ndarray, lowest: np.ndarray, highest: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Which cap is crossed in which cell."""
+        rows, cells = [], []
+        for at in range(0, len(log_caps), _BLOCK):
+            block = log_caps[at : at + _BLOCK, None]
+            row, cell = np.nonzero((lowest < block) & (block < highest))
+            rows.append(row + at)
+            cells.append(cell)
+        return np.concatenate(rows), np.concatenate(cells)
+
+    def _crossing(self, level: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        """Where log r takes the level inside the cell, in which it is monotone."""
+        falling = self.first[cell] > self.last[cell]
+        low, high = self.left[cell], self.right[cell]
+        for _ in range(64):
+            middle = 0.5 * (low + high)
+            left = (self._log_ratio(middle) > level) == falling
+            low, high = np.where(left, middle, low), np.where(left, high, middle)
+        return 0.5 * (low + high)
 
     # -- integrals of smooth functions -------------------------------------------------------
 
@@ -146,6 +177,13 @@ class LineRatio(RatioLaw):
         one, two = above[both], below[both]
         logs[both] = math.log(2) + one + two - np.logaddexp(one, two)
         return self._log_total(logs)
+
+    def target_mean(self, function: Callable[[np.ndarray], np.ndarray]) -> float:
+        """``E_p f(log r)`` for a bounded smooth f."""
+        _, log_weights = self._quadrature
+        weights = np.exp(self.log_target + log_weights)
+        heavy = weights > 1e-18
+        return float(weights[heavy] @ function((self.log_target - self.log_draft)[heavy]))
 
     def _divergence(self, one: np.ndarray, two: np.ndarray) -> float:
         """``int one (log(one / two) + two / one - 1)``, a sum of terms that are not negative."""
@@ -199,6 +237,13 @@ class LineRatio(RatioLaw):
             self.target_mass[-1] + self.draft_mass[-1],
         )
         return any(end >= max(ends) and mass > 0 for end, mass in zip(ends, closed, strict=True))
+
+
+def _mass_up_to(levels: np.ndarray, values: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """Sum of the masses whose value is at most each level."""
+    order = np.argsort(values)
+    running = np.concatenate([[0.0], np.cumsum(masses[order])])
+    return running[np.searchsorted(values[order], levels, side="right")]
 
 
 def _between(law: LineDensity, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

@@ -46,6 +46,14 @@ class RatioLaw(ABC):
     def log_harmonic(self) -> float:
         """``log int 2 p q / (p + q)``, which is ``log(1 - LC)`` of the Le Cam distance."""
 
+    @abstractmethod
+    def log_supremum(self) -> float:
+        """``log sup p/q`` over the draft's support; inf where there is no bound, or q misses p."""
+
+    def atoms(self) -> np.ndarray:
+        """Log ratios that have positive probability; none unless a law says otherwise."""
+        return np.empty(0)
+
     def capped(self, cap: Any) -> np.ndarray:
         """``int min(p, c q)`` at each cap c >= 0."""
         with np.errstate(divide="ignore"):
