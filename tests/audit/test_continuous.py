@@ -27,7 +27,7 @@ MIRROR = np.arange(100_000)[:, None] % 2
 def test_the_tail_is_that_of_chi_square(alpha):
     for degrees in (1, 2, 3, 20, 300):
         value = 0.3 * chi2.isf(alpha, degrees)
-        assert mixture_tail(np.full(degrees, 0.3), value) == pytest.approx(alpha, rel=1e-9)
+        assert mixture_tail(np.full(degrees, 0.3), value) == pytest.approx(alpha, rel=1e-8)
         assert mixture_quantile(np.full(degrees, 0.3), alpha) == pytest.approx(value, rel=1e-5)
 
 
@@ -71,23 +71,23 @@ def test_anderson_darling_is_the_integral_and_scipys_statistic():
 
 @pytest.mark.parametrize("test", [kolmogorov_smirnov, anderson_darling])
 def test_one_sample_false_alarms(test):
-    """1,500 runs at rate 1 %; this test alarms falsely with probability 1e-6."""
+    """800 runs at rate 1 %; this test alarms falsely with probability 1e-6."""
     rng = np.random.default_rng(11)
-    alarms = sum(test(rng.random(300), 0.01).biased for _ in range(1_500))
-    assert alarms <= binom.isf(1e-6, 1_500, 0.01)
+    alarms = sum(test(rng.random(300), 0.01).biased for _ in range(800))
+    assert alarms <= binom.isf(1e-6, 800, 0.01)
 
 
 @pytest.mark.parametrize("test", [audit_energy, audit_mmd])
 def test_two_sample_false_alarms(test, monkeypatch):
-    """200 runs at rate 5 %; this test alarms falsely with probability 1e-6."""
+    """100 runs at rate 10 %; this test alarms falsely with probability 1e-6."""
     monkeypatch.setattr("spectheory.audit.continuous_two_sample.POOLED", 100)
     rng = np.random.default_rng(12)
     options = {"features": 12} if test is audit_mmd else {"projections": 4}
     alarms = 0
-    for run in range(200):
+    for run in range(100):
         x, y = rng.standard_cauchy((2, 300, 2))
-        alarms += test(x, y[:200], 0.05, seed=run, **options).biased
-    assert alarms <= binom.isf(1e-6, 200, 0.05)
+        alarms += test(x, y[:200], 0.1, seed=run, **options).biased
+    assert alarms <= binom.isf(1e-6, 100, 0.1)
 
 
 def test_a_kolmogorov_distance_of_the_smallest_seen_is_seen():
