@@ -203,7 +203,7 @@ def _save(path: Path, job: Job, progress: _Progress) -> None:
 
 def _load(path: Path, job: Job) -> _Progress:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
         facts = json.loads(str(arrays.pop("run")))
         progress = _Progress(KnownTargetAudit.from_state(arrays), facts["chunk"], facts["last"])

@@ -62,7 +62,13 @@ def draw(
         raise SamplerFailure(
             f"the sampler raised {type(error).__name__} at n = {n}, seed = {seed}: {error}"
         ) from error
-    tokens, accepted = returned if isinstance(returned, tuple) else (returned, None)
+    parts = returned if isinstance(returned, tuple) else (returned, None)
+    if len(parts) != 2:
+        raise SamplerFailure(
+            f"the sampler returned a tuple of {len(parts)} parts; expected tokens, or "
+            "(tokens, accepted)"
+        )
+    tokens, accepted = parts
     values = _one_row("tokens", tokens, n)
     if values.dtype.kind not in "iu":
         raise SamplerFailure(

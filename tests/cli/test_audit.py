@@ -1,0 +1,152 @@
+"""``spectheory audit``: exit codes, the document, reports, interruption and bad input."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from sims.bench import synthetic
+from spectheory.audit.run import Job, audit_sampler
+from spectheory.audit.sampler import rejection_sampler
+
+LOSSLESS = "spectheory.audit.sampler:rejection_sampler"
+TARGET, DRAFT = synthetic(300, 1.0, 1)
+
+
+@pytest.fixture
+def laws(saved):
+    return ["--target", saved("p", TARGET), "--draft", saved("q", DRAFT)]
+
+
+@pytest.fixture
+def biased(tmp_path):
+    path = tmp_path / "biased.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def sampler(target, draft, n, seed):\n"
+        "    print('a line of the sampler itself')\n"
+        "    return np.random.default_rng(seed).choice(len(draft), n, p=draft)\n"
+    )
+    return f"{path}:sampler"
+
+
+def test_no_evidence_is_exit_code_0_with_bounds(run, laws):
+    done = run("audit", LOSSLESS, *laws, "--max-draws", 20_000)
+    assert done.code == 0
+    assert done.out.startswith("No evidence of bias in 20,000 draws")
+    assert "at most" in done.out
+
+
+def test_bias_is_exit_code_1_with_evidence_and_one_document(run, laws, biased):
+    done = run("audit", biased, *laws, "--json")
+    assert done.code == 1
+    document = done.document
+    assert document["biased"] is True
+    assert document["p_bound"] <= 1e-3
+    assert document["sampler"] == biased
+    assert {one["name"] for one in document["tests"]} >= {"draft_ratio", "pearson"}
+    assert "a line of the sampler" in done.err
+
+
+def test_the_document_is_the_report_of_the_library(run, laws):
+    done = run("audit", LOSSLESS, *laws, "--max-draws", 5_000, "--seed", 3, "--json")
+    report = audit_sampler(rejection_sampler, Job(TARGET, DRAFT, max_draws=5_000, seed=3))
+    document = done.document
+    assert document["log_e"] == report.log_e
+    assert document["draws"] == 5_000
+    assert [bound["upper"] for bound in document["bounds"]] == [b.upper for b in report.bounds]
+    again = run("audit", LOSSLESS, *laws, "--max-draws", 5_000, "--seed", 3, "--json")
+    assert again.out == done.out
+
+
+def test_logits_and_sampling_parameters(run, saved):
+    rng = np.random.default_rng(0)
+    laws = ["--target", saved("p", rng.normal(size=50)), "--draft", saved("q", rng.normal(size=50))]
+    options = ["--logits", "--temperature", 0.7, "--top-k", 10, "--max-draws", 3_000, "--json"]
+    assert run("audit", LOSSLESS, *laws, *options).document["biased"] is False
+
+
+def test_acceptance_is_tested_as_told(run, laws):
+    few = ["--max-draws", 20_000, "--json"]
+    assert run("audit", LOSSLESS, *laws, "--acceptance", 0.2, *few).code == 1
+    done = run("audit", LOSSLESS, *laws, "--acceptance", "any", *few)
+    assert done.code == 0
+    assert "acceptance" not in {one["name"] for one in done.document["tests"]}
+
+
+def test_reports_hold_their_plots(run, laws, biased, tmp_path):
+    page = tmp_path / "found.html"
+    done = run("audit", biased, *laws, "--report", page)
+    assert done.code == 1
+    text = page.read_text()
+    assert text.count("<svg") == 2
+    assert "Biased" in text
+    for part in text.split("<svg")[1:]:
+        ElementTree.fromstring("<svg" + part.split("</svg>")[0] + "</svg>")
+    notes = tmp_path / "found.md"
+    assert run("audit", LOSSLESS, *laws, "--max-draws", 5_000, "--report", notes).code == 0
+    assert "| draft_ratio |" in notes.read_text()
+    for name in ("e-process", "bounds"):
+        assert f"(found-{name}.svg)" in notes.read_text()
+        ElementTree.parse(tmp_path / f"found-{name}.svg")
+
+
+def test_an_interrupt_prints_the_verdict_so_far(laws, tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import time\n"
+        "from spectheory.audit.sampler import rejection_sampler\n"
+        "def sampler(target, draft, n, seed):\n"
+        "    time.sleep(0.05)\n"
+        "    return rejection_sampler(target, draft, n, seed)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spectheory.cli", "audit", f"{tmp_path}/slow.py:sampler"]
+        + [str(x) for x in laws]
+        + ["--max-draws", "100000000", "--resume", str(tmp_path / "state.npz")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not (tmp_path / "state.npz").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out.startswith("No evidence of bias in ")
+    assert "verdict so far" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--alpha", "1"], "alpha"),
+        (["--max-draws", "0"], "max-draws"),
+        (["--acceptance", "2"], "acceptance"),
+        (["--report", "x.pdf"], ".html or .md"),
+        (["--report", "/no/such/folder/x.md"], "no such folder"),
+    ],
+)
+def test_bad_options_are_refused(run, laws, change, words):
+    assert words in run("audit", LOSSLESS, *laws, *change).complaint
+
+
+def test_bad_files_and_samplers_are_refused(run, saved, laws, tmp_path):
+    p = saved("p", TARGET)
+    assert "audited" not in run("audit", "nothing:here", "--target", p).complaint
+    assert "`draft`" in run("audit", LOSSLESS, "--target", p, "--draft", tmp_path / "q").complaint
+    short = saved("short", DRAFT[:-1] / DRAFT[:-1].sum())
+    assert "vocabulary" in run("audit", LOSSLESS, "--target", p, "--draft", short).complaint
+    flat = saved("flat", np.full((3, 300), 1 / 300))
+    assert "shape" in run("audit", LOSSLESS, "--target", p, "--draft", flat).complaint
+    (tmp_path / "wrong.py").write_text("def sampler(p, q, n, seed):\n    return [0.5] * n\n")
+    assert "integer token ids" in run("audit", f"{tmp_path}/wrong.py:sampler", *laws).complaint
+    (tmp_path / "state.npz").write_bytes(b"no state")
+    broken = run("audit", LOSSLESS, *laws, "--resume", tmp_path / "state.npz")
+    assert "not the state" in broken.complaint
