@@ -20,6 +20,7 @@ import numpy as np
 
 from spectheory.decoding.fixed_length import Generated, plain_decode, speculative_decode
 from spectheory.decoding.jacobi import jacobi_decode
+from spectheory.decoding.local_resample import local_decode
 from spectheory.decoding.progress import progress
 from spectheory.decoding.threads import torch_threads
 from spectheory.verification.amplify import Amplify
@@ -64,11 +65,25 @@ class Config:
 
 
 class Method(NamedTuple):
-    """A decoder (``"draft"``, ``"jacobi"`` or ``"coupled"``) and a rule; neither for plain."""
+    """A way to draw images.
+
+    Attributes:
+        decoder: ``"plain"``, ``"draft"`` (a draft model), ``"jacobi"``, ``"coupled"`` (Jacobi with
+            coupled guesses) or ``"local"`` (local resampling).
+        rule: how drafts are verified; None for plain.
+        name: the rule in words.
+        radius: of local resampling.
+    """
 
     decoder: str
     rule: VerificationRule | None
     name: str
+    radius: int = 0
+
+    @property
+    def lossless(self) -> bool:
+        """Whether its images have the target's law."""
+        return self.rule is None or (self.rule.lossless and self.decoder != "local")
 
 
 def methods(config: Config, codebook: np.ndarray) -> list[Method]:
@@ -103,6 +118,7 @@ def methods(config: Config, codebook: np.ndarray) -> list[Method]:
         ("local_threshold, 0.2", LocalThreshold(0.2, near)),
     ]
     found += [Method(d, r, name) for d in ("draft", "jacobi") for name, r in lossy]
+    found += [Method("local", rejection, f"rejection, radius {r}", r) for r in (0, 1)]
     return found
 
 
@@ -113,6 +129,7 @@ def rule_of(key: str, partition: Partition) -> VerificationRule:
 
 def draw(method: Method, config: Config, pair: CodePair) -> Generated:
     """All images of a method."""
+    from spectheory.digits.data import PATCH, SIDE
     from spectheory.digits.vq_model import ImageLaws
 
     labels = np.arange(config.images) % 10
@@ -124,6 +141,9 @@ def draw(method: Method, config: Config, pair: CodePair) -> Generated:
         return plain_decode(target, config.images, rng)
     if method.decoder == "draft":
         return speculative_decode(target, draft, config.images, method.rule, rng, config.drafts)
+    if method.decoder == "local":
+        grid = (SIDE // PATCH, SIDE // PATCH)
+        return local_decode(target, draft, config.images, method.rule, rng, grid, method.radius)
     coupled = method.decoder == "coupled"
     return jacobi_decode(target, config.images, method.rule, rng, config.width, coupled)
 
@@ -190,7 +210,7 @@ def run(config: Config) -> polars.DataFrame:
                 {
                     "decoder": method.decoder,
                     "rule": method.name,
-                    "lossless": method.rule is None or method.rule.lossless,
+                    "lossless": method.lossless,
                     "tokens_per_call": made.tokens_per_call,
                     "error": TOKENS * calls.std() / calls.mean() ** 2 / math.sqrt(len(calls)),
                     "draft_calls": made.draft_calls.mean(),
