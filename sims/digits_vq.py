@@ -27,6 +27,7 @@ from spectheory.verification.amplify import Amplify
 from spectheory.verification.grouped import Grouped
 from spectheory.verification.grouped_best import GroupedBest
 from spectheory.verification.grouped_keep import GroupedKeep
+from spectheory.verification.grouped_redraw import GroupedRedraw
 from spectheory.verification.judge import Judge
 from spectheory.verification.lantern import Lantern
 from spectheory.verification.lantern_plus_plus import LanternPlusPlus
@@ -100,11 +101,7 @@ def methods(config: Config, codebook: np.ndarray) -> list[Method]:
             (f"grouped, {groups} groups", Grouped(partition)),
             (f"grouped_keep, {groups} groups", GroupedKeep(partition)),
         ]
-        found.append(
-            Method(
-                "jacobi", rule_of("grouped_redraw", partition), f"grouped_redraw, {groups} groups"
-            )
-        )
+        found.append(Method("jacobi", GroupedRedraw(partition), f"grouped_redraw, {groups} groups"))
     window = RankWindow(3, 3)
     near = Neighbourhoods(8, codebook)
     lossy += [
@@ -120,11 +117,6 @@ def methods(config: Config, codebook: np.ndarray) -> list[Method]:
     found += [Method(d, r, name) for d in ("draft", "jacobi") for name, r in lossy]
     found += [Method("local", rejection, f"rejection, radius {r}", r) for r in (0, 1)]
     return found
-
-
-def rule_of(key: str, partition: Partition) -> VerificationRule:
-    """The grouped rule of that key on a partition."""
-    return type(rule(key))(groups=partition)  # type: ignore[call-arg]
 
 
 def draw(method: Method, config: Config, pair: CodePair) -> Generated:

@@ -56,10 +56,10 @@ class Config:
     """
 
     images: int = 360
-    draws: int = 20
+    draws: int = 10
     groups: tuple[int, ...] = (128, 64, 32, 16, 8, 4)
     ranks: tuple[int, ...] = (1, 3, 7, 25)
-    transported: int = 12
+    transported: int = 6
     seed: int = 0
 
 

@@ -81,19 +81,17 @@ class ImageLaws:
     Args:
         model: trained.
         labels: ``(n,)`` digit of each image of the batch.
-        temperature: of the law.
     """
 
     length = TOKENS
 
-    def __init__(self, model: CodeModel, labels: np.ndarray, temperature: float = 1.0) -> None:
+    def __init__(self, model: CodeModel, labels: np.ndarray) -> None:
         self.vocab_size = model.head.out_features
         self._model, self._labels = model, torch.tensor(labels, dtype=torch.long)
-        self._temperature = temperature
 
     def laws(self, tokens: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """``(n, 16, V)`` float64; ``rows`` says which images of the batch ``tokens`` are."""
         with torch.inference_mode():
             logits = self._model.logits(torch.from_numpy(tokens), self._labels[rows])
-        law: np.ndarray = from_logits(logits.double().numpy(), self._temperature)
+        law: np.ndarray = from_logits(logits.double().numpy())
         return law

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spectheory.arrays import Array, positive_part, ratio, total
+from spectheory.arrays import Array, namespace, positive_part, ratio, total
 from spectheory.distributions import normalise
 from spectheory.verification.grouped import Grouped
 from spectheory.verification.token_groups import PAIRED_IDS, StaticGroups
@@ -48,5 +48,4 @@ class GroupedKeep(Grouped):
         """``(...)`` ``sum_G min(P, Q)(G) TV(q(. | G), p(. | G))``."""
         p_group, q_group = self.masses(target, draft)
         excess = positive_part(ratio(draft, q_group) - ratio(target, p_group))
-        shared = p_group * (p_group <= q_group) + q_group * (q_group < p_group)
-        return total(shared * excess)[..., 0]
+        return total(namespace(target).minimum(p_group, q_group) * excess)[..., 0]

@@ -140,7 +140,7 @@ class RankWindow(TokenGroups):
         codebook: ``(V, d)`` entries, or None.
         distance: tokens whose squared codebook distance is at least this are dropped.
 
-    Reference: so2025grouped, released code (window 7 and 6, gap 0.15, squared distance 0.5).
+    Reference: so2025grouped, dynamic clustering; the two filters as in the released code.
 
     >>> p = np.array([0.20, 0.10, 0.25, 0.15, 0.30])
     >>> RankWindow().around(p, p).round(2).tolist()

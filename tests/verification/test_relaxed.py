@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from scipy.optimize import linprog
 
 from spectheory.audit import conformance
 from spectheory.audit.enumeration import enumerate_rule
-from spectheory.distributions import overlap, total_variation
+from spectheory.distributions import overlap, residual, total_variation
 from spectheory.drafting.scheme import schemes
 from spectheory.errors import InputError, VocabularyMismatch
+from spectheory.verdict import Verdict
 from spectheory.verification.amplify import Amplify
 from spectheory.verification.grouped import Grouped
 from spectheory.verification.grouped_best import GroupedBest
@@ -260,6 +263,36 @@ def test_neighbourhoods_against_all_distances():
 def test_equal_codebook_entries_are_neighbours_of_each_other():
     table = Neighbourhoods(1, np.array([[0.0], [0.0], [5.0], [5.0]])).table(4)
     assert table.tolist() == [[1], [0], [3], [2]]
+
+
+@dataclass(frozen=True)
+class GroupedCalledLossless(Grouped):
+    lossless: ClassVar[bool] = True
+    lossless_under: ClassVar[tuple[str, ...]] = ("iid",)
+
+    def output_law(self, target, draft, k, scheme="iid"):
+        return target
+
+
+@dataclass(frozen=True)
+class KeepWithTheTokenResidual(GroupedKeep):
+    def residual(self, target, draft):
+        return Grouped.residual(self, target, draft)
+
+
+@dataclass(frozen=True)
+class LanternWithoutClearing(Lantern):
+    def _verdict(self, target, draft, drafts):
+        right = super()._verdict(target, draft, drafts)
+        return Verdict(drafts, right.accept, residual(target, draft))
+
+
+@pytest.mark.parametrize(
+    "wrong", [GroupedCalledLossless(), KeepWithTheTokenResidual(), LanternWithoutClearing()]
+)
+def test_conformance_rejects_a_wrong_claim(wrong):
+    with pytest.raises(conformance.NotConforming, match="output law"):
+        conformance.output_law_is_exact(wrong, IID)
 
 
 def test_bad_input_is_named():
