@@ -130,18 +130,31 @@ def categorical(law: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
 def load_sampler(name: str) -> Sampler:
     """The callable that ``PKG.MODULE:OBJECT`` or ``path/file.py:OBJECT`` names.
 
-    Modules are looked for in the current folder too, and beside the file.
-
     Raises:
-        InputError: no such module, file or object, or it cannot be called.
+        InputError: see `load_object`, or it cannot be called.
 
     >>> load_sampler("spectheory.audit.sampler:rejection_sampler") is rejection_sampler
     True
     """
+    found = load_object(name)
+    if not callable(found):
+        raise InputError(f"`{name}` is a {type(found).__name__}, not a callable sampler")
+    sampler: Sampler = found
+    return sampler
+
+
+def load_object(name: str) -> Any:
+    """What ``PKG.MODULE:OBJECT`` or ``path/file.py:OBJECT`` names.
+
+    Modules are looked for in the current folder too, and beside the file.
+
+    Raises:
+        InputError: no such module, file or object.
+    """
     where, colon, path = name.rpartition(":")
     if not colon or not where or not path:
         raise InputError(
-            f"`{name}` names no sampler; expected PKG.MODULE:OBJECT or path/file.py:OBJECT"
+            f"`{name}` names no object; expected PKG.MODULE:OBJECT or path/file.py:OBJECT"
         )
     found: Any = _module(where)
     for part in path.split("."):
@@ -149,10 +162,7 @@ def load_sampler(name: str) -> Sampler:
             held = ", ".join(sorted(n for n in vars(found) if not n.startswith("_"))[:12])
             raise InputError(f"`{where}` has no `{path}`; it holds {held or 'nothing public'}")
         found = getattr(found, part)
-    if not callable(found):
-        raise InputError(f"`{name}` is a {type(found).__name__}, not a callable sampler")
-    sampler: Sampler = found
-    return sampler
+    return found
 
 
 def _module(where: str) -> ModuleType:
@@ -165,10 +175,10 @@ def _module(where: str) -> ModuleType:
             return importlib.import_module(where)
         file = Path(where).resolve()
         if not file.is_file():
-            raise InputError(f"sampler file {where}: no such file")
+            raise InputError(f"{where}: no such file")
         spec = importlib.util.spec_from_file_location(f"audited_{file.stem}", file)
         if spec is None or spec.loader is None:
-            raise InputError(f"sampler file {where}: not a Python file")
+            raise InputError(f"{where}: not a Python file")
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from spectheory.cli.arguments import add_json, add_sampling, count, rate, seed
 from spectheory.cli.output import note, print_json
+from spectheory.errors import InputError
 
 if TYPE_CHECKING:
     from spectheory.audit.report import AuditReport
     from spectheory.audit.run import Job
+    from spectheory.audit.stream_report import StreamReport
 
 INTERRUPTED = 130
 
@@ -22,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
         "sampler",
+        nargs="?",
         metavar="PKG:OBJECT",
         help="callable sampler(target, draft, n, seed) that returns n tokens, or (tokens, "
         "accepted); PKG.MODULE:OBJECT or path/file.py:OBJECT",
@@ -29,11 +32,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target",
         type=Path,
-        required=True,
         metavar="P.npy",
         help="probabilities, (V,) or (m, V) for m positions, which take turns",
     )
     parser.add_argument("--draft", type=Path, metavar="Q.npy", help="the draft's, same shape")
+    parser.add_argument(
+        "--stream",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="in place of a sampler: a record of emitted tokens, one verification step a line (see "
+        "spectheory.audit.stream_file)",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="M",
+        help="with --stream: computes the target's laws where the file does not carry them; a "
+        "registered model, a folder, or PKG.MODULE:OBJECT with vocab_size and logits(tokens)",
+    )
     parser.add_argument(
         "--alpha", type=rate, default=1e-3, help="false-alarm rate (default %(default)s)"
     )
@@ -67,12 +82,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Audit, print what was found; returns the exit code."""
+    if options.report:
+        check_report_name(options.report)
+    if (options.stream is None) == (options.sampler is None):
+        raise InputError("give a sampler to draw from, or --stream with a record; not both")
+    if options.stream is not None:
+        from spectheory.cli.audit_stream import run_stream
+
+        return run_stream(options)
+    return run_sampler(options)
+
+
+def run_sampler(options: argparse.Namespace) -> int:
+    """Draw from a sampler until it is found out, or the draws are used up."""
     from spectheory.audit.run import audit_steps
     from spectheory.audit.sampler import load_sampler
     from spectheory.decoding.progress import progress
 
-    if options.report:
-        check_report_name(options.report)
+    if options.target is None:
+        raise InputError("a sampler needs --target P.npy")
     work = job(options)
     with redirect_stdout(sys.stderr):
         sampler = load_sampler(options.sampler)
@@ -86,36 +114,32 @@ def run(options: argparse.Namespace) -> int:
         interrupted = True
     if report is None:
         raise KeyboardInterrupt
-    return finish(report, options, interrupted)
-
-
-def finish(report: AuditReport, options: argparse.Namespace, interrupted: bool) -> int:
-    """Print a report, write it if asked; returns the exit code."""
-    if interrupted:
-        note("interrupted; what follows is the verdict so far")
     if options.report:
-        from spectheory.cli.audit_report import write_report
+        from spectheory.cli.audit_report import Page, write_report
 
-        write_report(options.report, report, title(options))
+        write_report(options.report, Page.of_sampler(report, f"Audit of {options.sampler}"))
+    about = {"sampler": options.sampler, "seed": options.seed, "max_draws": options.max_draws}
+    return finish(report, about, options, interrupted)
+
+
+def finish(
+    report: AuditReport | StreamReport,
+    about: dict[str, Any],
+    options: argparse.Namespace,
+    interrupted: bool,
+) -> int:
+    """Print a report; returns the exit code."""
+    if interrupted:
+        note("interrupted; this is the verdict so far")
+    if options.report:
         note(f"report in {options.report}")
     if options.json:
-        print_json(document(report, options) | {"interrupted": interrupted})
+        print_json(about | report.to_dict() | {"interrupted": interrupted})
     else:
         print(report)
     if report.biased:
         return 1
     return INTERRUPTED if interrupted else 0
-
-
-def document(report: AuditReport, options: argparse.Namespace) -> dict[str, Any]:
-    """The JSON document."""
-    about = {"sampler": options.sampler, "seed": options.seed, "max_draws": options.max_draws}
-    return about | report.to_dict()
-
-
-def title(options: argparse.Namespace) -> str:
-    """What was audited, for the head of a report."""
-    return f"Audit of {options.sampler}"
 
 
 def job(options: argparse.Namespace) -> Job:
@@ -143,8 +167,6 @@ def job(options: argparse.Namespace) -> Job:
 
 def check_report_name(path: Path) -> None:
     """Refuse a report that could not be written, before any draw is made."""
-    from spectheory.errors import InputError
-
     if path.suffix not in (".html", ".md"):
         raise InputError(f"`--report` {path}: expected a name ending in .html or .md")
     if not path.absolute().parent.is_dir():

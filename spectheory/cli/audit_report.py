@@ -5,18 +5,24 @@ from __future__ import annotations
 import html
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spectheory.audit.bounds import Bound
 from spectheory.audit.report import MEANING
 from spectheory.cli.style import COLOURS, settings
 from spectheory.errors import InputError, MissingDependency
 
 if TYPE_CHECKING:
     from spectheory.audit.report import AuditReport
+    from spectheory.audit.stream_report import StreamReport
 
-PAGE = """<!doctype html>
+TEN = math.log(10)
+
+HTML = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body{{font:15px/1.5 sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}}
 table{{border-collapse:collapse}}td,th{{padding:.2rem .8rem .2rem 0;text-align:left}}
@@ -27,79 +33,109 @@ svg{{max-width:100%;height:auto}}</style>
 """
 
 
-def write_report(path: Path, report: AuditReport, title: str) -> None:
+@dataclass(frozen=True)
+class Page:
+    """What goes on the page.
+
+    Attributes:
+        title: head line.
+        text: the report as text.
+        alpha: declared rate; 1 over it is drawn as a line.
+        unit: what is counted along the axis, draws or tokens.
+        curves: logarithm of e-values by name, ``(counts, values)``; the first is the one that
+            decides.
+        tests: rows of the table of tests, under `HEADS`.
+        bounds: bias by direction.
+    """
+
+    title: str
+    text: str
+    alpha: float
+    unit: str
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    tests: Sequence[tuple[str, ...]]
+    bounds: Sequence[Bound]
+
+    @classmethod
+    def of_sampler(cls, report: AuditReport, title: str) -> Page:
+        """The page of a known-target audit."""
+        columns = list(zip(*report.trace, strict=True)) or [()] * (2 + len(report.tests))
+        names = ["mean", *(one.name for one in report.tests)]
+        curves = {name: (columns[0], columns[1 + i]) for i, name in enumerate(names)}
+        tests = [
+            (one.name, _log10(one.log_e), _log10(one.log_e_peak), MEANING[one.name])
+            for one in report.tests
+        ]
+        return cls(title, str(report), report.alpha, "draws", curves, tests, report.bounds)
+
+    @classmethod
+    def of_stream(cls, reports: Sequence[StreamReport], title: str) -> Page:
+        """The page of a stream audit, from its reports over time."""
+        last = reports[-1]
+        counts = [float(one.tokens) for one in reports]
+        curves = {"tokens, highest so far": (counts, [one.log_e_peak for one in reports])}
+        if last.length_log_e_peak is not None:
+            lengths = [one.length_log_e_peak or 0.0 for one in reports]
+            curves["tokens a step, highest so far"] = (counts, lengths)
+        tests = [(name, "", _log10(peak), "") for name, peak in last.tests if peak > 0]
+        # Each of the two e-processes has half the rate.
+        return cls(title, str(last), last.alpha / 2, "tokens", curves, tests, last.bounds)
+
+
+def write_report(path: Path, page: Page) -> None:
     """Write a report; the suffix, .html or .md, says which kind.
 
     Raises:
         InputError: the file cannot be written.
         MissingDependency: no matplotlib.
     """
-    plots = {"e-process": e_process_plot(report), "bounds": bounds_plot(report)}
+    plots = {"e-process": e_process_plot(page), "bounds": bounds_plot(page)}
     try:
         if path.suffix == ".html":
-            path.write_text(_page(report, title, plots), encoding="utf-8")
+            path.write_text(_html(page, plots), encoding="utf-8")
             return
         for name, svg in plots.items():
             path.with_name(f"{path.stem}-{name}.svg").write_text(svg, encoding="utf-8")
-        path.write_text(_markdown(path, report, title), encoding="utf-8")
+        path.write_text(_markdown(path.stem, page), encoding="utf-8")
     except OSError as error:
         raise InputError(f"`--report` {path}: {error.strerror or error}") from error
 
 
-def e_process_plot(report: AuditReport) -> str:
+def e_process_plot(page: Page) -> str:
     """SVG: e-values over draws, each test and their mean, with the value that decides."""
-    with _figure() as (figure, axes):
-        points = [point for point in report.trace if point[0] > 0]
-        draws = [point[0] for point in points]
-        ten = math.log(10)
-        for column, one in enumerate(report.tests):
-            values = [point[2 + column] / ten for point in points]
-            axes.plot(draws, values, color=COLOURS[column], label=one.name, alpha=0.8)
-        axes.plot(draws, [point[1] / ten for point in points], "k", lw=2, label="mean")
-        threshold = -math.log10(report.alpha)
+    with figure() as (drawn, axes):
+        threshold, highest = -math.log10(page.alpha), 0.0
+        for number, (name, (counts, values)) in enumerate(page.curves.items()):
+            heights = [value / TEN for value in values]
+            highest = max([highest, *heights])
+            look = {"color": "k", "lw": 2, "zorder": 3}
+            if number:
+                look = {"color": COLOURS[number - 1], "alpha": 0.8}
+            axes.plot(counts, heights, label=name, **look)
         axes.axhline(threshold, color="k", ls=":", lw=1)
         axes.annotate(
-            f"rejected from 1/{report.alpha:g}",
+            f"rejected from {1 / page.alpha:g} on",
             (0.01, threshold),
             xycoords=("axes fraction", "data"),
             va="bottom",
         )
-        highest = max([threshold, *(max(point[1:]) / ten for point in points)])
-        axes.set(
-            xscale="log",
-            xlabel="draws",
-            ylabel="log10 of the e-value",
-            ylim=(-4, min(highest, 3 * threshold) * 1.1),
-        )
+        top = 1.15 * max(threshold, min(highest, 3 * threshold))
+        axes.set(xscale="log", xlabel=page.unit, ylabel="log10 of the e-value", ylim=(-3, top))
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-        return _svg(figure)
+        return _svg(drawn)
 
 
-def bounds_plot(report: AuditReport) -> str:
+def bounds_plot(page: Page) -> str:
     """SVG: bias seen and its upper bound, by direction."""
-    with _figure() as (figure, axes):
-        names = [bound.direction for bound in report.bounds][::-1]
-        bounds = report.bounds[::-1]
-        axes.barh(names, [100 * bound.upper for bound in bounds], color="#dddddd", label="at most")
-        axes.plot(
-            [100 * bound.seen for bound in bounds], names, "o", color=COLOURS[0], label="seen"
-        )
-        axes.set(xlabel="bias, per cent (total variation; acceptance: probability)")
+    with figure(height=1.2 + 0.25 * len(page.bounds)) as (drawn, axes):
+        bounds = page.bounds[::-1]
+        names = [f"{bound.direction} ({bound.unit})" for bound in bounds]
+        uppers, seen = ([getattr(bound, name) for bound in bounds] for name in ("upper", "seen"))
+        axes.barh(names, uppers, color="#dddddd", label="at most")
+        axes.plot(seen, names, "o", color=COLOURS[0], label="seen")
+        axes.set(xlabel="bias")
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-        return _svg(figure)
-
-
-def _rows(report: AuditReport) -> tuple[Sequence[tuple[str, ...]], Sequence[tuple[str, ...]]]:
-    ten = math.log(10)
-    tests = [
-        (one.name, f"{one.log_e / ten:.2f}", f"{one.log_e_peak / ten:.2f}", MEANING[one.name])
-        for one in report.tests
-    ]
-    bounds = [
-        (bound.direction, f"{bound.seen:.3%}", f"{bound.upper:.3%}", bound.unit, bound.meaning)
-        for bound in report.bounds
-    ]
-    return tests, bounds
+        return _svg(drawn)
 
 
 HEADS = (
@@ -108,54 +144,61 @@ HEADS = (
 )
 
 
-def _markdown(path: Path, report: AuditReport, title: str) -> str:
-    lines = [f"# {title}", "", "```", str(report), "```", ""]
-    for name, head, rows in zip(("e-process", "bounds"), HEADS, _rows(report), strict=True):
-        lines += [f"![{name}]({path.stem}-{name}.svg)", ""]
+def _tables(page: Page) -> Iterator[tuple[tuple[str, ...], Sequence[tuple[str, ...]]]]:
+    yield HEADS[0], page.tests
+    yield (
+        HEADS[1],
+        [
+            (one.direction, f"{one.seen:.5f}", f"{one.upper:.5f}", one.unit, one.meaning)
+            for one in page.bounds
+        ],
+    )
+
+
+def _markdown(stem: str, page: Page) -> str:
+    lines = [f"# {page.title}", "", "```", page.text, "```", ""]
+    for name, (head, rows) in zip(("e-process", "bounds"), _tables(page), strict=True):
+        lines += [f"![{name}]({stem}-{name}.svg)", ""]
         lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         lines.append("")
     return "\n".join(lines)
 
 
-def _page(report: AuditReport, title: str, plots: dict[str, str]) -> str:
-    parts = [f"<pre>{html.escape(str(report))}</pre>"]
-    for svg, head, rows in zip(plots.values(), HEADS, _rows(report), strict=True):
-        cells = "".join(f"<th>{cell}</th>" for cell in head)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in rows
-        )
-        parts += [svg[svg.index("<svg") :], f"<table><tr>{cells}</tr>{body}</table>"]
-    return PAGE.format(title=html.escape(title), body="\n".join(parts))
+def _html(page: Page, plots: Mapping[str, str]) -> str:
+    parts = [f"<pre>{html.escape(page.text)}</pre>"]
+    for svg, (head, rows) in zip(plots.values(), _tables(page), strict=True):
+        table = [_html_row("th", head), *(_html_row("td", row) for row in rows)]
+        parts += [svg[svg.index("<svg") :], f"<table>{''.join(table)}</table>"]
+    return HTML.format(title=html.escape(page.title), body="\n".join(parts))
 
 
-class _figure:  # noqa: N801 (used as a function)
-    """A figure in the project's style, closed at the end."""
-
-    def __enter__(self) -> tuple[Any, Any]:
-        try:
-            import matplotlib
-
-            matplotlib.use("Agg", force=False)
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise MissingDependency(
-                "reports need `matplotlib`: pip install 'spectheory[cli]'"
-            ) from error
-        self._context = matplotlib.rc_context(settings() | {"svg.hashsalt": "spectheory"})
-        self._context.__enter__()
-        self._figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-        return self._figure, axes
-
-    def __exit__(self, *error: object) -> None:
-        import matplotlib.pyplot as plt
-
-        plt.close(self._figure)
-        self._context.__exit__(None, None, None)
+def _html_row(tag: str, cells: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
-def _svg(figure: Any) -> str:
+def _log10(log_e: float) -> str:
+    return f"{log_e / TEN:.2f}"
+
+
+@contextmanager
+def figure(height: float = 3.2) -> Iterator[tuple[Any, Any]]:
+    """A figure and its axes in the project's style, closed at the end."""
+    try:
+        import matplotlib
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependency(
+            "reports need `matplotlib`: pip install 'spectheory[cli]'"
+        ) from error
+    with matplotlib.rc_context(settings() | {"svg.hashsalt": "spectheory"}):
+        drawn = Figure(figsize=(7, height), layout="constrained")
+        FigureCanvasSVG(drawn)
+        yield drawn, drawn.subplots()
+
+
+def _svg(drawn: Any) -> str:
     file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    drawn.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()

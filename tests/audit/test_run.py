@@ -191,7 +191,7 @@ def test_accepted_may_be_integers_and_tokens_any_width():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nothing", "names no sampler"),
+        ("nothing", "names no object"),
         ("no.such.module:f", "cannot be imported"),
         ("no/such.py:f", "no such file"),
         ("spectheory.audit.sampler:nothing", "has no `nothing`"),

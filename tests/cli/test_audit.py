@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -121,6 +122,78 @@ def test_an_interrupt_prints_the_verdict_so_far(laws, tmp_path):
     assert out.startswith("No evidence of bias in ")
     assert "verdict so far" in err
     assert "Traceback" not in err
+
+
+MODEL = """
+import numpy as np
+class Model:
+    vocab_size = 4
+    table = np.array([[4.0, 1, 1, 2], [1, 5, 1, 1], [2, 2, 2, 1], [1, 1, 6, 1]])
+    def logits(self, tokens):
+        return np.log(self.table[np.asarray(tokens)])
+model = Model()
+"""
+
+
+@pytest.fixture
+def stream(tmp_path):
+    """``stream(share)``: a record of two-token steps in which that share of tokens is uniform."""
+    (tmp_path / "model.py").write_text(MODEL)
+    table = np.array([[4.0, 1, 1, 2], [1, 5, 1, 1], [2, 2, 2, 1], [1, 1, 6, 1]])
+    laws = table / table.sum(axis=1, keepdims=True)
+
+    def write(share, carried=False):
+        rng, lines, last = np.random.default_rng(0), [], 0
+        for step in range(3_000):
+            tokens, targets = [], []
+            for _ in range(2):
+                targets.append(laws[last].tolist())
+                mixed = (1 - share) * laws[last] + share / 4
+                last = int(rng.choice(4, p=mixed))
+                tokens.append(last)
+            line = {"tokens": tokens, "drafted": 1}
+            if carried:
+                line["target"] = targets
+            elif step == 0:
+                line["prompt"] = [0]
+            lines.append(json.dumps(line) + "\n")
+        path = tmp_path / "stream.jsonl"
+        path.write_text("".join(lines))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("carried", [False, True])
+@pytest.mark.parametrize(("share", "code"), [(0.0, 0), (0.3, 1)])
+def test_a_record_is_audited_with_its_laws_or_a_model(run, stream, tmp_path, carried, share, code):
+    options = [] if carried else ["--model", f"{tmp_path}/model.py:model"]
+    page = tmp_path / "stream.html"
+    record = stream(share, carried)
+    done = run("audit", "--stream", record, *options, "--json", "--report", page)
+    assert done.code == code, done.err
+    assert done.document["biased"] is bool(code)
+    assert done.document["tokens"] == 6_000
+    assert page.read_text().count("<svg") == 2
+
+
+def test_sampling_parameters_apply_to_the_model_of_a_record(run, stream, tmp_path):
+    options = ["--stream", stream(0.0), "--model", f"{tmp_path}/model.py:model"]
+    assert run("audit", *options, "--temperature", 1).code == 0
+    assert run("audit", *options, "--temperature", 0.5).code == 1
+    assert run("audit", *options, "--top-k", 3).code == 1  # excludes tokens that occur
+
+
+def test_a_record_and_a_sampler_do_not_mix(run, stream, laws):
+    record = stream(0.0)
+    assert "not both" in run("audit", LOSSLESS, "--stream", record).complaint
+    assert "not both" in run("audit").complaint
+    assert "--target" in run("audit", LOSSLESS).complaint
+    assert "--target" in run("audit", "--stream", record, *laws).complaint
+    assert "no such file" in run("audit", "--stream", "none.jsonl").complaint
+    assert "`target`" in run("audit", "--stream", record).complaint
+    named = run("audit", "--stream", record, "--model", "spectheory.audit.run:CHUNK")
+    assert "vocab_size" in named.complaint
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""The part of `spectheory audit` that reads a record of emitted tokens."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spectheory.cli.audit import finish
+from spectheory.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from spectheory.audit.stream_file import Forcing
+
+
+def run_stream(options: argparse.Namespace) -> int:
+    """Audit a record to its end; returns the exit code."""
+    from spectheory.audit.stream_run import audit_stream
+    from spectheory.decoding.progress import progress
+
+    for name in ("target", "draft", "acceptance"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} goes with a sampler; a record carries its own laws")
+    if not options.stream.is_file():
+        raise InputError(f"`--stream` {options.stream}: no such file")
+    forcing = None if options.model is None else model(options.model)
+    found: list[Any] = []
+    interrupted = False
+    try:
+        with progress("steps", line_count(options.stream)) as show:
+            for report in audit_stream(
+                options.stream,
+                options.alpha,
+                model=forcing,
+                process=lambda laws: sampled(laws, options),
+                state=options.resume,
+            ):
+                found.append(report)
+                show(report.steps)
+    except KeyboardInterrupt:
+        interrupted = True
+    if not found:
+        raise KeyboardInterrupt
+    if options.report:
+        from spectheory.cli.audit_report import Page, write_report
+
+        write_report(options.report, Page.of_stream(found, f"Audit of {options.stream.name}"))
+    about = {"stream": str(options.stream), "model": options.model}
+    return finish(found[-1], about, options, interrupted)
+
+
+def line_count(path: Path) -> int:
+    """Lines of a file, without holding it."""
+    with open(path, "rb") as file:
+        return sum(1 for _ in file)
+
+
+def model(name: str) -> Forcing:
+    """The model of a registry key, a folder, or ``PKG.MODULE:OBJECT``.
+
+    Raises:
+        InputError: the object named is no model.
+        UnknownName, SourceUnavailable, MissingDependency: the model cannot be had.
+    """
+    from spectheory.audit.sampler import load_object
+
+    if ":" not in name:
+        from spectheory.decoding.registry import load
+
+        return load(name)
+    found = load_object(name)
+    if not (hasattr(found, "vocab_size") and callable(getattr(found, "logits", None))):
+        raise InputError(
+            f"`--model` {name} is a {type(found).__name__}; expected an object with `vocab_size` "
+            "and `logits(tokens)`"
+        )
+    forcing: Forcing = found
+    return forcing
+
+
+def sampled(laws: np.ndarray, options: argparse.Namespace) -> np.ndarray:
+    """What the sampling parameters make of a model's laws: temperature, then top-k, then top-p."""
+    from spectheory.distributions import temper, top_k, top_p
+
+    laws = temper(laws, options.temperature)
+    if options.top_k is not None:
+        laws = top_k(laws, options.top_k)
+    return laws if options.top_p is None else top_p(laws, options.top_p)
