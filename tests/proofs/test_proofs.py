@@ -2,21 +2,218 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
 import pytest
 
-from proofs import rejection_is_lossless, theorems
-from tests.biased_rules import RatioInverted, ResidualIsTarget
+import proofs
+from proofs import theorems
+from proofs._laws import optimum
+from spectheory.arrays import Array
+from spectheory.continuous.path_bias import factor_bias
+from spectheory.cost.speedup import expected_tokens
+from spectheory.distributions import normalise, residual
+from spectheory.transport.priority_mixture import PriorityMixture
+from spectheory.transport.score_kernel import score_kernel_plan
+from spectheory.verdict import Verdict
+from spectheory.verification.block import block_verification
+from spectheory.verification.greedy_optimal import GreedyOptimal
+from spectheory.verification.grouped_keep import GroupedKeep
+from spectheory.verification.grouped_redraw import GroupedRedraw
+from spectheory.verification.k_seq import KSeq
+from spectheory.verification.lantern_plus_plus import LanternPlusPlus
+from spectheory.verification.rule import Rates
+from tests.biased_rules import (
+    BIASED,
+    AcceptanceOverstated,
+    AcceptsSlightlyTooMuch,
+    AcceptUniformReused,
+    RatioInverted,
+    ResidualIsTarget,
+)
+
+PARTS = ("Statement:", "Assumptions:", "Machine-checked:", "Argued:")
+SLOW = {"every_rule_keeps_its_law", "optimal_score_kernel", "k_seq_is_lossless"}
 
 
 @pytest.mark.parametrize("name", theorems())
+def test_theorem_says_what_is_checked_and_what_is_argued(name):
+    assert all(part in theorems()[name].__doc__ for part in PARTS)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in theorems()]
+)
 def test_theorem(name):
-    theorem = theorems()[name]
-    for part in ("Statement:", "Assumptions:", "Machine-checked:", "Argued:"):
-        assert part in theorem.__doc__
-    theorem.verify()
+    checked = theorems()[name].verify()
+    assert checked.what
+    assert checked.how
+
+
+# What only a sampler or a closed form gets wrong is no matter of the output law.
+LAW_IS_RIGHT = (AcceptUniformReused, AcceptanceOverstated)
+"""Right in the law of the verdict: wrong in the tape, or in a closed form."""
+
+
+@pytest.mark.parametrize(
+    "rule", [r for r in BIASED if not isinstance(r, (*LAW_IS_RIGHT, KSeq))], ids=repr
+)
+def test_no_biased_rule_passes_the_proof_of_its_law(rule):
+    with pytest.raises(AssertionError, match="output law differs from the declared one"):
+        theorems()["every_rule_keeps_its_law"].verify([rule])
 
 
 @pytest.mark.parametrize("rule", [RatioInverted(), ResidualIsTarget()])
-def test_proof_of_a_wrong_rule_fails(rule):
+def test_rejection_made_wrong(rule):
     with pytest.raises(AssertionError, match="output law differs"):
-        rejection_is_lossless.verify(rule)
+        theorems()["rejection_is_lossless"].verify(rule)
+
+
+@dataclass(frozen=True)
+class ResidualForgetsTheLadder(KSeq):
+    """The residual is (p - min(p / rho, q))_+, without the factor of the ladder."""
+
+    def _verdict(self, target: Array, draft: Array, drafts: Array) -> Verdict:
+        right = super()._verdict(target, draft, drafts)
+        clipped = np.minimum(target / self.rho, draft)
+        return Verdict(drafts, right.accept, normalise(target - clipped, fallback=target))
+
+
+@dataclass(frozen=True)
+class AcceptsAFifthLess(KSeq):
+    def _rates(self, target: Array, draft: Array, k: int, scheme: str) -> Rates:
+        right = super()._rates(target, draft, k, scheme)
+        return Rates(right.acceptance * Fraction(4, 5), right.ladder * Fraction(4, 5))
+
+
+@dataclass(frozen=True)
+class FixedTokensNotCounted(GreedyOptimal):
+    """The closed form leaves out the mass of the fixed tokens for k = 2."""
+
+    def _rates(self, target: Array, draft: Array, k: int, scheme: str) -> Rates:
+        right = super()._rates(target, draft, k, scheme)
+        top = target[..., 0] if k == 2 else target[..., 0] * 0
+        return Rates(right.acceptance - top, right.ladder - top)
+
+
+@dataclass(frozen=True)
+class TokenResidual(GroupedKeep):
+    def residual(self, target: Array, draft: Array) -> Array:
+        return residual(target, draft)
+
+
+@dataclass(frozen=True)
+class RedrawsFromTheDraft(GroupedRedraw):
+    def _verdict(self, target: Array, draft: Array, drafts: Array) -> Verdict:
+        right = super()._verdict(target, draft, drafts)
+        return Verdict(drafts, right.accept, draft + right.residual * 0)
+
+
+@dataclass(frozen=True)
+class BaseAndTargetSwapped(PriorityMixture):
+    @property
+    def residual(self) -> Array:
+        return residual(self.base, self.target)
+
+
+def weight_not_capped(target: Array, draft: Array, path: Array):
+    """Block verification whose tests skip the last one."""
+    right = block_verification(target, draft, path)
+    moved = np.concatenate(
+        [right.kept[:1] + right.kept[-1:], right.kept[1:-1], right.kept[-1:] * 0]
+    )
+    return right._replace(kept=moved)
+
+
+def one_draft_more(p, q, k, key):
+    return optimum(p, q, k + 1 if key == "iid" else k, key)
+
+
+def falls_with_k(p, q, k, key):
+    return -optimum(p, q, k, key)
+
+
+def not_optimal(target, draft, k):
+    """A plan for a draft that is not the one at hand."""
+    return score_kernel_plan(target, (draft + 1 / 3) / 2, k)
+
+
+def lantern_plus_plus(size):
+    return LanternPlusPlus()
+
+
+def wrong_factor(gap, factor):
+    right = factor_bias(gap, factor)
+    return right._replace(bias=right.bias * (1 + 1e-6))
+
+
+def forgets_the_bonus(rates):
+    return expected_tokens(rates) - 1
+
+
+MUTANTS: dict[str, list[Callable[[Callable], object]]] = {
+    "block_verification_is_optimal": [partial(lambda verify: verify(weight_not_capped))],
+    "expected_tokens_formula": [
+        lambda verify: verify(RatioInverted()),
+        lambda verify: verify(tokens=forgets_the_bonus),
+    ],
+    "greedy_drafts_optimum": [lambda verify: verify([FixedTokensNotCounted()])],
+    "group_residual_is_exact_on_groups": [
+        lambda verify: verify(keep=TokenResidual()),
+        lambda verify: verify(redraw=RedrawsFromTheDraft()),
+    ],
+    "k_seq_is_lossless": [lambda verify: verify(ResidualForgetsTheLadder)],
+    "k_seq_reaches_its_share": [lambda verify: verify(AcceptsAFifthLess)],
+    "lantern_delta_bounds_no_bias": [lambda verify: verify(lantern_plus_plus)],
+    "mixtures_of_orders_are_lossless": [lambda verify: verify(BaseAndTargetSwapped)],
+    "more_drafts_never_hurt": [lambda verify: verify(falls_with_k)],
+    "optimal_score_kernel": [
+        lambda verify: verify(value=one_draft_more),
+        lambda verify: verify(value=optimum, make_plan=not_optimal),
+    ],
+    "prefix_attains_the_dual": [lambda verify: verify(one_draft_more)],
+    "shared_noise_is_lossless": [lambda verify: verify(AcceptsSlightlyTooMuch())],
+    "total_correlation_bounds_parallel_drafting": [lambda verify: verify(RatioInverted())],
+    "variance_factor_is_biased": [lambda verify: verify(wrong_factor)],
+    "without_replacement_beats_independent": [lambda verify: verify(one_draft_more)],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, i) for name, made in MUTANTS.items() for i in range(len(made))]
+)
+def test_proof_of_a_wrong_rule_fails(name, number):
+    with pytest.raises(AssertionError):
+        MUTANTS[name][number](theorems()[name].verify)
+
+
+def test_every_theorem_has_a_wrong_rule_that_it_refutes():
+    assert theorems().keys() - MUTANTS.keys() == {
+        "every_rule_keeps_its_law",
+        "rejection_is_lossless",
+    }
+
+
+def test_table_of_proofs(capsys):
+    from proofs.__main__ import main
+
+    assert main(["lantern_delta_bounds_no_bias"]) == 0
+    shown = capsys.readouterr().out
+    assert "exact output laws" in shown
+    assert "1 proved, 0 failed" in shown
+    assert main(["no_such_theorem"]) == 2
+
+
+def test_a_failed_proof_is_reported(capsys, monkeypatch):
+    from proofs.__main__ import main
+
+    def fail():
+        raise AssertionError("sign flipped")
+
+    monkeypatch.setattr(proofs.lantern_delta_bounds_no_bias, "verify", fail)
+    assert main(["lantern_delta_bounds_no_bias"]) == 1
+    assert "FAILED: sign flipped" in capsys.readouterr().out
