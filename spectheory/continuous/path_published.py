@@ -32,6 +32,7 @@ class CSpDPublished(PathRule):
 
     reference: ClassVar[str] = "wang2024continuous"
     lossless: ClassVar[bool] = False
+    exact_for_shared_variances: ClassVar[bool] = True
     aligned: bool = True
     most_proposals: int = 100_000
 

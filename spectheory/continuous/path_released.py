@@ -38,6 +38,7 @@ class CSpDReleased(PathRule):
 
     reference: ClassVar[str] = "wang2024continuous"
     lossless: ClassVar[bool] = False
+    truncates: ClassVar[bool] = False
     temperature: float = 42.0
     most_proposals: int = 100
     noiseless: bool = True

@@ -56,12 +56,17 @@ class PathRule(ABC):
     Class facts:
         reference: citation key of the source.
         lossless: whether the output law is that of the target chain's x_0 (law-lossless).
+        exact_for_shared_variances: a lossy rule that is law-lossless where both chains have the
+            same kernel covariances.
+        truncates: whether what was drafted after a rejection is to be dropped.
         needs_marginals: works only on chains that know the law of their x_0.
         equal_scales: works only where both chains have the same kernel covariances.
     """
 
     reference: ClassVar[str]
     lossless: ClassVar[bool] = True
+    exact_for_shared_variances: ClassVar[bool] = False
+    truncates: ClassVar[bool] = True
     needs_marginals: ClassVar[bool] = False
     equal_scales: ClassVar[bool] = False
 

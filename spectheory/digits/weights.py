@@ -21,6 +21,7 @@ def save_weights(name: str, model: torch.nn.Module, folder: Path = FOLDER) -> Pa
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     save_file({key: v.half().contiguous() for key, v in model.state_dict().items()}, path)
+    path.chmod(0o644)  # safetensors writes files that only their owner can read
     pinned = _checksums(folder) | {path.name: _digest(path)}
     lines = [f'"{file}" = "{digest}"\n' for file, digest in sorted(pinned.items())]
     (folder / CHECKSUMS).write_text("# sha256 of the weights\n" + "".join(lines), encoding="utf-8")
