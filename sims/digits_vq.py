@@ -222,7 +222,8 @@ def markdown(table: polars.DataFrame, config: Config) -> str:
         f"{config.images} images a method, {config.drafts} drafts a round or {config.width} "
         f"guesses a window, seed {config.seed}. z compares the target's log-likelihood of the "
         "images with that of plain ones; the Frechet distance (principal components of pixels) is "
-        f"to plain images, its p-value from {config.splits} permutations.",
+        f"to plain images, its p-value from {config.splits} permutations (conservative: all sets "
+        "hold each digit equally often, which permuted sets do not).",
         "",
         "| decoder | rule | output law | tokens a call | draft calls | z | Frechet | p-value |",
         "|---|---|---|--:|--:|--:|--:|--:|",
