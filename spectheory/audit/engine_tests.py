@@ -45,10 +45,10 @@ def vllm_distance(sampler: StepSampler, seed: int, size: int = 10) -> EngineVerd
 
     From 10 to 100,000 draws, the L2 distance between observed frequencies and the target falls by
     some factor; that to the mean of 100 random laws by another. The first must be above 20 times
-    the second. Target, draft and references are softmaxes of uniform numbers over 10 tokens.
+    the second. Target, draft and references are softmaxes of uniform numbers over 10 tokens. Here
+    the first tokens of steps are counted.
 
-    Reference: https://github.com/vllm-project/vllm/blob/main/tests/v1/sample/
-    test_rejection_sampler.py
+    Reference: https://github.com/vllm-project/vllm, tests/v1/sample/test_rejection_sampler.py.
     """
     rng = np.random.default_rng(seed)
     target, draft = (from_logits(rng.random(size)) for _ in "tq")
@@ -73,8 +73,8 @@ def vllm_wide(
     Cells with an expected count below 5 are pooled, and left out if still below. Target and draft
     are softmaxes of standard normal logits over 4,096 tokens.
 
-    Reference: https://github.com/vllm-project/vllm/blob/main/tests/v1/spec_decode/
-    test_rejection_sampler_utils.py
+    Reference: https://github.com/vllm-project/vllm,
+    tests/v1/spec_decode/test_rejection_sampler_utils.py.
     """
     return _chi_square("vllm_wide", sampler, seed, size, draws)
 
@@ -119,7 +119,7 @@ def flashinfer_cosine(
     Laws are softmaxes of normal logits, of standard deviation 5 for the target here, with which a
     few tokens hold most of the mass; the draft's logits are off by a standard normal.
 
-    Reference: https://github.com/flashinfer-ai/flashinfer/blob/main/tests/utils/test_sampling.py
+    Reference: https://github.com/flashinfer-ai/flashinfer, tests/utils/test_sampling.py.
     """
     rng = np.random.default_rng(seed)
     logits = 5 * rng.standard_normal(size)

@@ -41,7 +41,8 @@ PIECE = 2_000_000
 class StreamAudit:
     """Audit of emitted tokens against the law that each was to have.
 
-    Memory does not grow with the number of tokens, only with that of requests.
+    Memory does not grow with the number of tokens, only with that of requests. What is learnt from
+    the steps of one `update` is bet on from the next one on.
 
     Args:
         alpha: false-alarm rate, however often one looks.

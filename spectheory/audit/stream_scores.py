@@ -1,7 +1,8 @@
 """What a stream audit bets on: where in a step a token stands, and what about it is counted.
 
 A stratum is known before its token is: it rests on the steps before and on the drafts before it in
-its own step, which were emitted. "Accepted at this row" is not such a thing, and is no stratum.
+its own step, which were emitted. "Accepted at this row" is not such a thing, and is no stratum. The
+number of drafts is one as long as a drafter may stop after a token, and never takes one back.
 """
 
 from __future__ import annotations

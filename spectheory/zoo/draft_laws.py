@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spectheory.arrays import ratio
-from spectheory.audit.sampler import categorical
 from spectheory.distributions import from_logits, top_k
 from spectheory.zoo.cases import language_pair
-from spectheory.zoo.entry import Sight
-from spectheory.zoo.single_draft import Parts, SingleDraft
+from spectheory.zoo.single_draft import SingleDraft
 
 
 @dataclass(frozen=True)
@@ -64,60 +61,6 @@ class BfloatDrafts(SingleDraft):
         with np.errstate(divide="ignore"):
             logits = np.log(draft)
         return np.asarray(from_logits(round_to_bfloat(logits)))
-
-
-@dataclass(frozen=True)
-class DraftLawLost(SingleDraft):
-    """Sampled drafts are verified with the one-hot law as q: right, but fewer are accepted.
-
-    Given the draft x, the output is x with probability ``p(x)`` and else a draw from p without x:
-    p whatever x was. Acceptance is ``sum p q`` where ``1 - TV`` was meant.
-    """
-
-    key = "draft_law_lost"
-    mechanism = "the draft law is dropped on the way, so drafts are verified as if deterministic"
-    sources = (
-        "https://github.com/vllm-project/vllm/pull/40269",
-        "https://github.com/vllm-project/vllm/issues/40149",
-    )
-    seen_by = Sight.ACCEPTANCE
-
-    def accept(self, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
-        return target
-
-    def residual(self, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
-        return target
-
-    def after_rejection(self, parts: Parts) -> np.ndarray:
-        if self.mended:
-            return parts.residual
-        return without_rejected(parts)
-
-    def replace_rejected(
-        self, parts: Parts, rejected: np.ndarray, uniforms: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
-        if self.mended:
-            return super().replace_rejected(parts, rejected, uniforms, rng)
-        return draw_without(parts.residual, rejected, rng)
-
-
-def without_rejected(parts: Parts) -> np.ndarray:
-    """Law of a draw from the residual without the rejected token, averaged over rejections."""
-    rejected = parts.drafted * (1 - parts.accept)
-    spread = ratio(rejected, 1 - parts.residual)
-    law = parts.residual * (spread.sum() - spread)
-    return np.asarray(law / rejected.sum()) if rejected.sum() > 0 else parts.residual
-
-
-def draw_without(law: np.ndarray, tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One draw from ``law`` without ``tokens[i]`` for each i, by inverse transform.
-
-    The running sum is entered with the token's interval cut out, so no draw is repeated.
-    """
-    running = np.cumsum(law)
-    before, mass = running[tokens] - law[tokens], law[tokens]
-    uniforms = rng.random(len(tokens)) * (running[-1] - mass)
-    return categorical(law, np.where(uniforms >= before, uniforms + mass, uniforms))
 
 
 def round_to_bfloat(values: np.ndarray) -> np.ndarray:

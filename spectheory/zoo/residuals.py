@@ -8,8 +8,7 @@ import numpy as np
 
 from spectheory.distributions import normalise, top_k
 from spectheory.zoo.cases import language_pair
-from spectheory.zoo.draft_laws import draw_without, without_rejected
-from spectheory.zoo.single_draft import Parts, SingleDraft
+from spectheory.zoo.single_draft import SingleDraft
 
 
 @dataclass(frozen=True)
@@ -55,28 +54,3 @@ class ResidualMisaligned(SingleDraft):
     def case(self) -> tuple[np.ndarray, np.ndarray]:
         target, draft = (np.asarray(top_k(law, self.k)) for law in language_pair())
         return target, draft
-
-
-@dataclass(frozen=True)
-class OneHotResidual(SingleDraft):
-    """Drafts are sampled and tested with p / q, but the residual is p without the rejected token.
-
-    That residual belongs to a deterministic draft.
-    """
-
-    key = "one_hot_residual"
-    mechanism = "after a sampled draft is rejected, the residual only leaves that token out of p"
-    sources = ("https://github.com/xLLM-AI/xllm/pull/2175",)
-
-    def residual(self, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
-        return target
-
-    def after_rejection(self, parts: Parts) -> np.ndarray:
-        return parts.residual if self.mended else without_rejected(parts)
-
-    def replace_rejected(
-        self, parts: Parts, rejected: np.ndarray, uniforms: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
-        if self.mended:
-            return super().replace_rejected(parts, rejected, uniforms, rng)
-        return draw_without(parts.residual, rejected, rng)
