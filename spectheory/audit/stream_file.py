@@ -271,7 +271,7 @@ class StreamFile:
                     )
             spans.append((line.request, len(text)))
             text += line.entry["tokens"]
-        laws = {request: self._score(self.texts[request]) for request, _ in spans}
+        laws = {request: self._score(self.texts[request]) for request in dict(spans)}
         return [
             laws[request][first - 1 : first - 1 + len(line.entry["tokens"])]
             for line, (request, first) in zip(held, spans, strict=True)
