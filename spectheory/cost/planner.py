@@ -1,8 +1,8 @@
-"""Chooses how much to draft: the tree with the best expected speed-up, or none at all."""
+"""Chooses how much to draft: the tree with the best expected speed-up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from spectheory.cost.speedup import StepCost, speedup
@@ -14,10 +14,10 @@ class Plan(NamedTuple):
     """A tree and what is expected of it.
 
     Attributes:
-        branching: draws below each draw, level by level; ``()`` is plain decoding.
+        branching: draws below each draw, level by level.
         tokens: expected tokens a step.
         step: expected cost of a step.
-        ratio: expected speed-up over plain decoding.
+        ratio: expected speed-up over plain decoding; below 1, drafting does not pay.
     """
 
     branching: Branching
@@ -27,32 +27,30 @@ class Plan(NamedTuple):
 
 
 def best_plan(
-    candidates: Iterable[Sequence[int]],
+    candidates: Iterable[Branching],
     tokens: Callable[[Branching], float],
     cost: Callable[[Branching], StepCost],
+    plain: StepCost,
 ) -> Plan:
-    """The candidate with the highest expected speed-up; plain decoding if none is above 1.
+    """The candidate with the highest expected speed-up.
 
     Args:
-        candidates: trees to choose from.
+        candidates: trees to choose from, at least one.
         tokens: expected tokens a step of a tree.
-        cost: expected cost of a step with a tree; ``()`` gives a plain step.
+        cost: expected cost of a step with a tree.
+        plain: cost of a step of plain decoding.
 
+    >>> plain = StepCost(draft=0.0, verify=1.0)
     >>> flat = lambda tree: StepCost(draft=0.1 * len(tree), verify=1.0)
-    >>> chains = [(1,) * length for length in range(1, 9)]
-    >>> plan = best_plan(chains, lambda t: (1 - 0.5 ** (len(t) + 1)) / 0.5, flat)
+    >>> plan = best_plan(chains(8), lambda t: (1 - 0.5 ** (len(t) + 1)) / 0.5, flat, plain)
     >>> len(plan.branching), round(plan.ratio, 3)
     (2, 1.458)
     """
-    plain = cost(())
-    best = Plan((), 1.0, plain, 1.0)
-    for candidate in candidates:
-        tree = tuple(candidate)
-        step, emitted = cost(tree), tokens(tree)
-        ratio = speedup(emitted, step, plain)
-        if ratio > best.ratio:
-            best = Plan(tree, emitted, step, ratio)
-    return best
+    plans = []
+    for tree in candidates:
+        emitted, step = tokens(tree), cost(tree)
+        plans.append(Plan(tree, emitted, step, speedup(emitted, step, plain)))
+    return max(plans, key=lambda plan: plan.ratio)
 
 
 def chains(longest: int) -> list[Branching]:

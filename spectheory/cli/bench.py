@@ -1,0 +1,205 @@
+"""Time decoding end to end: speculative configurations beside plain and transformers' own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spectheory.cli.arguments import add_json, count, seed, temperature
+from spectheory.cli.bench_cells import PLAIN, Choice, Peer
+from spectheory.cli.generate import add_models, load_target
+from spectheory.cli.output import note, print_json, print_table
+from spectheory.errors import InputError
+
+if TYPE_CHECKING:
+    from spectheory.decoding.draft_source import DraftSource
+    from spectheory.decoding.transformer import TransformerModel
+
+RULES = ("rejection", "block", "recursive:2", "k_seq:2", "k_seq:4", "optimal_iid:2")
+"""Default rules; a number after the colon is k."""
+
+QUICK = {"limit": 2, "new_tokens": 32, "repeats": 3}
+QUICK_RULES = ("rejection", "block")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare ``bench decode``."""
+    benches = parser.add_subparsers(dest="bench", required=True, metavar="WHAT")
+    decode = benches.add_parser("decode", help="time decoding", description=__doc__)
+    add_models(decode)
+    decode.add_argument("--out", type=Path, default=Path("out/bench"), help="default %(default)s")
+    decode.add_argument(
+        "--drafts",
+        metavar="D,D",
+        default="lookup,ngram:4,exit:25,pruned:25:8192",
+        help="as in spectheory generate --draft (default %(default)s)",
+    )
+    decode.add_argument(
+        "--rules",
+        metavar="R,R",
+        help=f"rule keys and block, with :k for k sequences (default {','.join(RULES)}; rules "
+        "with k > 1 are run with drafts that are sampled)",
+    )
+    decode.add_argument(
+        "--temperatures", type=_temperatures, default=(0.0, 1.0), metavar="T,T", help="0,1"
+    )
+    decode.add_argument("--prompts", default="humaneval,mtbench", metavar="SETS")
+    decode.add_argument("--limit", type=count, default=32, metavar="N", help="prompts a set (32)")
+    decode.add_argument("--longest", type=count, default=96, metavar="N", help="of a prompt (96)")
+    decode.add_argument("--new-tokens", type=count, default=128, metavar="N", help="default 128")
+    decode.add_argument(
+        "--repeats", type=count, default=7, metavar="N", help="timings behind a latency (7)"
+    )
+    decode.add_argument(
+        "--static",
+        action="store_true",
+        help="also transformers' static cache, which compiles the model (minutes on CPU)",
+    )
+    decode.add_argument("--seed", type=seed, default=0, help="default 0")
+    decode.add_argument(
+        "--quick", action="store_true", help="a few short texts and rules, under four minutes"
+    )
+    add_json(decode)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure latencies, plan, time all cells interleaved, report; finished work is kept."""
+    if options.quick:
+        vars(options).update(QUICK)
+    choices = list(_choices(options))
+    if options.new_tokens < 8:
+        raise InputError(f"`--new-tokens` is {options.new_tokens}; expected at least 8")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise InputError(f"`--out` is {options.out}, which is a file") from error
+    with redirect_stdout(sys.stderr):
+        document, entries = _measure(options, choices)
+    if options.json:
+        print_json(document)
+        return
+    from spectheory.cli.bench_report import COLUMNS, rows
+
+    print_table(
+        document["title"],
+        COLUMNS,
+        rows(entries),
+        numeric=COLUMNS[3:],
+        caption="ratio: speed over plain decoding, median of paired prompts with its 95 % interval;"
+        " *: strongest baseline; ms: means of a step",
+    )
+    for entry in entries:
+        if "greedy" in entry:
+            note(f"{entry['name']} at temperature 0: {entry['greedy']}")
+    note(f"figure and numbers in {options.out}")
+
+
+def _measure(
+    options: argparse.Namespace, choices: list[Choice]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Run the benchmark; returns its document and the document's configurations."""
+    from spectheory.cli.bench_report import draw, greedy_agreement, summarise
+    from spectheory.cli.bench_run import BenchRun
+    from spectheory.decoding.drafts import draft_source
+
+    target = load_target(options)
+    sources = {
+        name: draft_source(name, target, allow_unofficial=options.allow_unofficial)
+        for name in dict.fromkeys(choice.draft for choice in choices)
+    }
+    bench = BenchRun.of(options, target, sources)
+    latency = bench.latency()
+    plain_step, plans = bench.plans(choices, latency)
+    configurations: list[Choice | Peer] = [*choices, *_peers(options, sources)]
+    cells = bench.cells(configurations, plans)
+    entries = summarise(cells, plans, plain_step)
+    plain = {choice.temperature: cells[choice] for choice in choices if choice.name == PLAIN}
+    for config, entry in ((c, e) for e in entries for c in configurations if _is(c, e)):
+        if config.temperature == 0 and config.name != PLAIN:
+            entry["greedy"] = greedy_agreement(target, bench.prompts, plain[0], cells[config])
+    title = (
+        f"{target.name} on {target.module.device}, {len(bench.prompts)} prompts, "
+        f"{options.new_tokens} new tokens"
+    )
+    document = {
+        "title": title,
+        "settings": bench.settings,
+        "versions": _versions(target),
+        "latency": {**asdict(latency), "seconds": latency.seconds.tolist()},
+        "configurations": entries,
+    }
+    draw(entries, title, options.out / "bench.pdf")
+    scratch = options.out / ".bench.json.partial"
+    scratch.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    scratch.replace(options.out / "bench.json")
+    return document, entries
+
+
+def _is(config: Choice | Peer, entry: dict[str, Any]) -> bool:
+    return (config.name, config.temperature) == (entry["name"], entry["temperature"])
+
+
+def _choices(options: argparse.Namespace) -> Iterator[Choice]:
+    """Plain decoding, then each draft with each rule that suits it, at each temperature."""
+    names = [name.strip() for name in options.drafts.split(",") if name.strip()]
+    default = ",".join(QUICK_RULES if options.quick else RULES)
+    rules = [name.strip() for name in (options.rules or default).split(",")]
+    for at in options.temperatures:
+        yield Choice("none", "rejection", 1, at)
+        for draft in names:
+            for name in rules:
+                key, _, number = name.partition(":")
+                if number and not (number.isdecimal() and int(number)):
+                    raise InputError(f"`--rules` holds {name!r}; expected a rule or rule:k")
+                k = int(number or 1)
+                # Copies are certain: k of them are one, and all rules for one draft agree on it.
+                if draft in ("lookup", "copy") and (k > 1 or key == "block"):
+                    continue
+                yield Choice(draft, key, k, at)
+
+
+def _peers(options: argparse.Namespace, sources: dict[str, DraftSource]) -> list[Peer]:
+    """Modes of transformers; its assisted mode takes the first draft that is a model."""
+    from spectheory.cli.bench_run import assistant
+
+    modes = ["transformers", "transformers lookup"]
+    for name in sources:
+        if name.startswith("exit:"):
+            modes.append(f"transformers assisted:{name.partition(':')[2]}")
+        elif assistant(sources[name]) is not None:
+            modes.append("transformers assisted")
+    if options.static:
+        modes.append("transformers static")
+    return [Peer(mode, at) for at in options.temperatures for mode in dict.fromkeys(modes)]
+
+
+def _versions(target: TransformerModel) -> dict[str, str]:
+    import torch
+    import transformers
+
+    from spectheory import __version__
+
+    device = platform.processor() or platform.machine()
+    if target.module.device.type == "cuda":
+        device = torch.cuda.get_device_name(target.module.device)
+    return {
+        "spectheory": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": device,
+    }
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    return tuple(temperature(part) for part in text.split(","))

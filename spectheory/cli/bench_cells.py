@@ -1,0 +1,211 @@
+"""What `spectheory bench decode` times: each configuration on each prompt, one cell a pair."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spectheory.decoding.decoder import Decoder, Request
+from spectheory.decoding.sampling import Sampling
+from spectheory.decoding.verifier import Block
+
+if TYPE_CHECKING:
+    from spectheory.decoding.draft_source import DraftSource
+    from spectheory.decoding.transformer import TransformerModel
+
+PLAIN = "plain"
+"""Our own loop without drafts: what ratios are taken to."""
+
+
+class Choice(NamedTuple):
+    """One way to decode; the length is planned from the measured costs.
+
+    Attributes:
+        draft: the draft source's short name; "none" for plain decoding.
+        rule: rule key, or "block".
+        k: sequences drafted together.
+        temperature: of target and draft. At 0 the draft is still sampled where k > 1.
+    """
+
+    draft: str
+    rule: str
+    k: int
+    temperature: float
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        if self.draft == "none":
+            return PLAIN
+        return f"{self.draft} {self.rule}" + (f" k={self.k}" if self.k > 1 else "")
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it is what others are compared with."""
+        return self.draft == "none"
+
+    def sampling(self) -> tuple[Sampling, Sampling]:
+        """The target's and the draft's parameters."""
+        target = Sampling(self.temperature)
+        return target, (Sampling() if self.k > 1 and not self.temperature else target)
+
+
+class Peer(NamedTuple):
+    """A mode of transformers' own ``generate``.
+
+    Attributes:
+        mode: "transformers", with "lookup", "assisted", "assisted:L" (an early exit) or "static".
+        temperature: of sampling.
+    """
+
+    mode: str
+    temperature: float
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return self.mode
+
+    @property
+    def baseline(self) -> bool:
+        """All of them are."""
+        return True
+
+
+@dataclass
+class Cell:
+    """One configuration on one prompt.
+
+    Attributes:
+        seconds: of the whole request, prompt included.
+        tokens: what was emitted.
+        calls: passes of the target; 0 where transformers does not tell.
+        tested, accepted: conditional acceptance by depth; see `Statistics`.
+        lengths: accepted lengths, by length.
+        phases: seconds by phase.
+    """
+
+    seconds: float
+    tokens: list[int]
+    calls: int = 0
+    tested: list[int] = field(default_factory=list)
+    accepted: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    phases: dict[str, float] = field(default_factory=dict)
+
+
+def run_choice(
+    target: TransformerModel,
+    source: DraftSource,
+    choice: Choice,
+    branching: Sequence[int],
+    prompt: np.ndarray,
+    new_tokens: int,
+    seed: int,
+) -> Cell:
+    """Decode one prompt and time it; stop tokens are ignored, so that all texts are as long."""
+    decoder = Decoder(
+        target,
+        source,
+        rule=Block() if choice.rule == "block" else choice.rule,
+        branching=branching,
+    )
+    sampling, drawn = choice.sampling()
+    start = time.perf_counter()
+    [done] = decoder.generate([Request(prompt, new_tokens, seed, sampling, drawn)])
+    seconds = time.perf_counter() - start
+    seen = decoder.statistics
+    return Cell(
+        seconds,
+        done.tokens,
+        seen.calls,
+        [seen.tested[depth] for depth in sorted(seen.tested)],
+        [seen.accepted[depth] for depth in sorted(seen.tested)],
+        [seen.lengths[length] for length in range(max(seen.lengths) + 1)],
+        dict(seen.seconds),
+    )
+
+
+def run_peer(
+    target: TransformerModel,
+    peer: Peer,
+    prompt: np.ndarray,
+    new_tokens: int,
+    seed: int,
+    assistant: Any = None,
+) -> Cell:
+    """The same request by transformers' ``generate``, from its own defaults for each mode."""
+    import torch
+    from transformers import GenerationConfig
+
+    settings: dict[str, Any] = {"max_new_tokens": new_tokens, "pad_token_id": 0}
+    if peer.temperature:
+        settings |= {"do_sample": True, "temperature": peer.temperature, "top_k": 0, "top_p": 1.0}
+    _, _, mode = peer.mode.partition(" ")
+    kind, _, layer = mode.partition(":")
+    extra: dict[str, Any] = {}
+    if kind == "lookup":
+        settings |= {"prompt_lookup_num_tokens": 10}
+    elif kind == "assisted" and layer:
+        settings |= {"assistant_early_exit": int(layer)}
+    elif kind == "assisted":
+        extra = {"assistant_model": assistant}
+    elif kind == "static":
+        settings |= {"cache_implementation": "static"}
+    ids = torch.from_numpy(np.asarray(prompt, dtype=np.int64))[None].to(target.module.device)
+    devices = [ids.device] if ids.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice about its own arguments
+        torch.manual_seed(seed)
+        start = time.perf_counter()
+        made = target.module.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=GenerationConfig(**settings),
+            **extra,
+        )
+        tokens = made[0, ids.shape[1] :].tolist()
+        seconds = time.perf_counter() - start
+    return Cell(seconds, tokens)
+
+
+class Journal:
+    """Finished work by key, one JSON line each, only ever appended to.
+
+    A run that was killed leaves at most one broken last line, which is passed over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._done: dict[str, Any] = {}
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+                self._done[entry["key"]] = entry["value"]
+            except (ValueError, KeyError, TypeError):
+                continue
+        self._torn = bool(text) and not text.endswith("\n")
+
+    def get_or(self, key: Sequence[Any], make: Callable[[], Any]) -> Any:
+        """The value under a key, made and written if it is not there."""
+        name = json.dumps(key)
+        if name not in self._done:
+            value = make()
+            with open(self.path, "a", encoding="utf-8") as file:
+                line = json.dumps({"key": name, "value": value})
+                file.write("\n" * self._torn + line + "\n")
+            self._torn = False
+            self._done[name] = value
+        return self._done[name]
+
+    def cell(self, key: Sequence[Any], make: Callable[[], Cell]) -> Cell:
+        """A timed cell."""
+        return Cell(**self.get_or(key, lambda: asdict(make())))

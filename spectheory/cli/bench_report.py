@@ -1,0 +1,229 @@
+"""What the cells of `spectheory bench decode` say: ratios with intervals, and where time went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spectheory.cli.bench_cells import PLAIN, Cell, Choice
+from spectheory.cost.speedup import PHASES, StepCost, split_gap
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spectheory.decoding.transformer import TransformerModel
+
+RESAMPLES = 9999
+NEAR_TIE = 1e-3
+"""Gap of two logits below which a pass over more tokens may round them into the other order."""
+
+
+class Interval(NamedTuple):
+    """A median of paired ratios and its 95 % percentile-bootstrap interval over prompts."""
+
+    median: float
+    low: float
+    high: float
+
+
+def paired_ratio(over: Sequence[Cell], under: Sequence[Cell]) -> Interval:
+    """Seconds a token of ``under`` over those of ``over``, prompt by prompt.
+
+    >>> cells = [Cell(1.0, [0]), Cell(3.0, [0]), Cell(2.0, [0])]
+    >>> slow = [Cell(2 * cell.seconds, cell.tokens) for cell in cells]
+    >>> paired_ratio(cells, slow)
+    Interval(median=2.0, low=2.0, high=2.0)
+    """
+    ratios = np.array(
+        [
+            (b.seconds / len(b.tokens)) / (a.seconds / len(a.tokens))
+            for a, b in zip(over, under, strict=True)
+        ]
+    )
+    draws = np.random.default_rng(0).integers(0, len(ratios), (RESAMPLES, len(ratios)))
+    low, high = np.quantile(np.median(ratios[draws], axis=1), [0.025, 0.975])
+    return Interval(float(np.median(ratios)), float(low), float(high))
+
+
+def summarise(
+    cells: Mapping[Any, Sequence[Cell]],
+    plans: Mapping[Choice, dict[str, Any]],
+    plain_step: StepCost,
+) -> list[dict[str, Any]]:
+    """One entry a configuration; ratios are to plain decoding, and to the strongest baseline.
+
+    Args:
+        cells: by configuration, one a prompt, prompts in one order.
+        plans: what was expected, for those that draft.
+        plain_step: expected cost of a plain step.
+    """
+    entries = []
+    for temperature in sorted({config.temperature for config in cells}):
+        here = {c: found for c, found in cells.items() if c.temperature == temperature}
+        plain = next(found for c, found in here.items() if c.name == PLAIN)
+        baselines = [c for c in here if c.baseline]
+        strongest = max(baselines, key=lambda c: paired_ratio(here[c], plain).median)
+        for config, found in here.items():
+            entry: dict[str, Any] = {
+                "name": config.name,
+                "temperature": temperature,
+                "baseline": config.baseline,
+                "prompts": len(found),
+                "tokens_per_second": _rate(found),
+                "ratio": paired_ratio(found, plain)._asdict(),
+                "strongest_baseline": strongest.name,
+                "ratio_to_strongest": paired_ratio(found, here[strongest])._asdict(),
+            }
+            calls = sum(cell.calls for cell in found)
+            if calls:
+                emitted = sum(len(cell.tokens) for cell in found)
+                entry |= {
+                    "tokens_per_call": emitted / calls,
+                    "accepted_lengths": _column_sums([cell.lengths for cell in found]),
+                    "conditional_acceptance": _conditional(found),
+                    "step_seconds": _phases(found),
+                }
+            if config in plans:
+                entry |= _against(plans[config], plain_step, found, plain)
+            entries.append(entry)
+    return entries
+
+
+def greedy_agreement(
+    target: TransformerModel,
+    prompts: Sequence[np.ndarray],
+    plain: Sequence[Cell],
+    found: list[Cell],
+) -> dict[str, int]:
+    """How many greedy texts equal plain decoding's, and why others do not.
+
+    A text that parts from the plain one where the target's two logits are closer than `NEAR_TIE`
+    is a near tie: passes over different numbers of tokens round differently.
+    """
+    counts = {"identical": 0, "near_ties": 0, "different": 0}
+    for prompt, ours, theirs in zip(prompts, plain, found, strict=True):
+        pairs = zip(ours.tokens, theirs.tokens, strict=False)
+        where = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+        if where is None:
+            counts["identical"] += 1
+            continue
+        text = [*prompt.tolist(), *ours.tokens[:where]]
+        logits = target.logits(text)[-1]
+        gap = abs(float(logits[ours.tokens[where]] - logits[theirs.tokens[where]]))
+        counts["near_ties" if gap < NEAR_TIE else "different"] += 1
+    return counts
+
+
+def rows(entries: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Cells of the table, strongest first at each temperature."""
+    shown = []
+    for entry in sorted(entries, key=lambda e: (e["temperature"], -e["ratio"]["median"])):
+        ratio, over = entry["ratio"], entry["ratio_to_strongest"]
+        step = entry.get("step_seconds", {})
+        shown.append(
+            (
+                f"{entry['temperature']:g}",
+                entry["name"] + (" *" if entry["name"] == entry["strongest_baseline"] else ""),
+                "-".join(map(str, entry.get("branching", ()))),
+                f"{entry['tokens_per_second']:.2f}",
+                f"{ratio['median']:.2f} ({ratio['low']:.2f}, {ratio['high']:.2f})",
+                f"{over['median']:.2f} ({over['low']:.2f}, {over['high']:.2f})",
+                f"{entry['predicted_ratio']:.2f}" if "predicted_ratio" in entry else "",
+                f"{entry['tokens_per_call']:.2f}" if "tokens_per_call" in entry else "",
+                *(f"{1e3 * step[phase]:.1f}" if step else "" for phase in PHASES),
+            )
+        )
+    return shown
+
+
+COLUMNS = (
+    *("T", "configuration", "tree", "tokens/s", "ratio", "to strongest", "predicted"),
+    *("tokens/pass", "draft ms", "verify ms", "sample ms", "host ms"),
+)
+
+
+def draw(entries: Sequence[dict[str, Any]], title: str, path: Path) -> None:
+    """A figure: measured ratios with their intervals, predictions beside them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from spectheory.cli.style import COLOURS, settings
+
+    temperatures = sorted({entry["temperature"] for entry in entries})
+    with pyplot.rc_context(settings()):
+        height = 0.9 + 0.24 * len(entries) / len(temperatures)
+        figure, axes = pyplot.subplots(
+            1, len(temperatures), figsize=(4.6 * len(temperatures), height), squeeze=False
+        )
+        for axis, temperature in zip(axes[0], temperatures, strict=True):
+            here = [entry for entry in entries if entry["temperature"] == temperature]
+            here.sort(key=lambda entry: entry["ratio"]["median"])
+            for y, entry in enumerate(here):
+                ratio = entry["ratio"]
+                axis.errorbar(
+                    ratio["median"],
+                    y,
+                    xerr=[
+                        [ratio["median"] - ratio["low"]],
+                        [ratio["high"] - ratio["median"]],
+                    ],
+                    fmt="s" if entry["baseline"] else "o",
+                    color=COLOURS[9] if entry["baseline"] else COLOURS[0],
+                )
+                if "predicted_ratio" in entry:
+                    axis.plot(entry["predicted_ratio"], y, "x", color=COLOURS[3])
+            axis.axvline(1, color="black", linewidth=0.8)
+            axis.set_yticks(range(len(here)), [entry["name"] for entry in here])
+            axis.set_title(f"temperature {temperature:g}")
+            axis.set_xlabel("speed over plain decoding (x: predicted)")
+        figure.suptitle(title, fontsize=9)
+        figure.tight_layout()
+        figure.savefig(path)
+        pyplot.close(figure)
+
+
+def _rate(cells: Sequence[Cell]) -> float:
+    return sum(len(cell.tokens) for cell in cells) / sum(cell.seconds for cell in cells)
+
+
+def _column_sums(lists: Sequence[Sequence[int]]) -> list[int]:
+    sums = np.zeros(max(map(len, lists), default=0), np.int64)
+    for values in lists:
+        sums[: len(values)] += np.asarray(values, np.int64)
+    return [int(value) for value in sums]
+
+
+def _conditional(cells: Sequence[Cell]) -> list[float]:
+    tested, accepted = (
+        _column_sums([getattr(cell, name) for cell in cells]) for name in ("tested", "accepted")
+    )
+    return [a / t for a, t in zip(accepted, tested, strict=True)]
+
+
+def _phases(cells: Sequence[Cell]) -> dict[str, float]:
+    """Mean seconds of a step, by phase."""
+    calls = sum(cell.calls for cell in cells)
+    return {phase: sum(cell.phases.get(phase, 0) for cell in cells) / calls for phase in PHASES}
+
+
+def _against(
+    plan: dict[str, Any], plain_step: StepCost, found: Sequence[Cell], plain: Sequence[Cell]
+) -> dict[str, Any]:
+    """A plan beside what was measured, the difference split into factors."""
+    calls = sum(cell.calls for cell in found)
+    gap = split_gap(
+        (plan["tokens"], sum(len(cell.tokens) for cell in found) / calls),
+        (StepCost(**plan["step"]), StepCost(**_phases(found))),
+        (plain_step, StepCost(**_phases(plain))),
+    )
+    return {
+        "branching": plan["branching"],
+        "predicted_ratio": plan["ratio"],
+        "predicted_tokens_per_call": plan["tokens"],
+        "predicted_step_seconds": plan["step"],
+        "measured_over_predicted": gap._asdict(),
+    }

@@ -1,0 +1,188 @@
+"""One run of `spectheory bench decode`: latencies, plans, then all cells, each kept on disk."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spectheory.cli.bench_cells import PLAIN, Cell, Choice, Journal, Peer, run_choice, run_peer
+from spectheory.cli.bench_plan import calibrate, plan, step_cost, target_latency
+from spectheory.cost.latency import LatencyTable
+from spectheory.cost.speedup import StepCost
+from spectheory.decoding.progress import progress
+from spectheory.errors import InputError
+
+if TYPE_CHECKING:
+    from spectheory.decoding.draft_source import DraftSource
+    from spectheory.decoding.transformer import TransformerModel
+
+MOST_TOKENS = 17
+"""Widest pass whose latency is measured."""
+
+
+@dataclass(frozen=True)
+class BenchRun:
+    """What all parts of a run share.
+
+    Attributes:
+        target: the model.
+        sources: drafts by short name, "none" among them.
+        prompts: token arrays to time.
+        apart: token arrays to plan on, which are not timed.
+        journal: finished work.
+        settings: what decides a cell's result besides its configuration and prompt; part of each
+            key of the journal, so that a run goes on only where it fits.
+    """
+
+    target: TransformerModel
+    sources: Mapping[str, DraftSource]
+    prompts: Sequence[np.ndarray]
+    apart: Sequence[np.ndarray]
+    journal: Journal
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        options: argparse.Namespace,
+        target: TransformerModel,
+        sources: Mapping[str, DraftSource],
+    ) -> BenchRun:
+        """The run that the arguments describe.
+
+        Raises:
+            InputError: prompt sets too small to leave a text besides those planned on.
+        """
+        import torch
+
+        from spectheory.decoding.prompts import prompts
+
+        timed: list[np.ndarray] = []
+        apart: list[np.ndarray] = []
+        for name in options.prompts.split(","):
+            texts = [target.encode(t) for t in prompts(name.strip(), options.limit + 1)]
+            apart.append(texts[0][: options.longest])
+            timed += [text[: options.longest] for text in texts[1:]]
+        if not timed:
+            raise InputError("`--prompts` gives no text besides those that are planned on")
+        settings = {
+            "target": target.name,
+            "device": str(target.module.device),
+            "dtype": str(target.module.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+        }
+        named = ("prompts", "limit", "longest", "new_tokens", "seed", "repeats")
+        settings |= {name: getattr(options, name) for name in named}
+        journal = Journal(options.out / "cells.jsonl")
+        return cls(target, sources, timed, apart, journal, settings)
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens to emit for each prompt."""
+        return int(self.settings["new_tokens"])
+
+    def latency(self) -> LatencyTable:
+        """Seconds of the target's passes."""
+        contexts = (8, self.settings["longest"] + self.new_tokens)
+        repeats = self.settings["repeats"]
+
+        def measure() -> Any:
+            with progress("latencies", len(contexts) * (repeats + 1)) as show:
+                table = target_latency(self.target, contexts, MOST_TOKENS, repeats, show)
+            return table.seconds.tolist()
+
+        seconds = self.journal.get_or(["latency", self.settings], measure)
+        return LatencyTable(contexts, tuple(range(1, MOST_TOKENS + 1)), np.array(seconds))
+
+    def plans(
+        self, choices: Sequence[Choice], latency: LatencyTable
+    ) -> tuple[StepCost, dict[Choice, dict[str, Any]]]:
+        """Cost of a plain step, and a plan for each choice that drafts."""
+        context = self.settings["longest"] + self.new_tokens / 2
+        plain = [choice for choice in choices if choice.name == PLAIN]
+        written = {
+            choice.temperature: [self._written(choice, j) for j in range(len(self.apart))]
+            for choice in plain
+        }
+        cells = [cell for found in written.values() for cell in found]
+        step = {
+            phase: float(np.mean([cell.phases[phase] / cell.calls for cell in cells]))
+            for phase in ("draft", "sample", "host")
+        }
+        plain_step = step_cost((), step, latency, context)
+        drafting = [choice for choice in choices if choice.name != PLAIN]
+        plans = {}
+        with progress("plans", len(drafting)) as show:
+            for done, choice in enumerate(drafting, 1):
+                texts = written[choice.temperature]
+                found = [self._calibrated(choice, j, cell) for j, cell in enumerate(texts)]
+                plans[choice] = plan(choice, found, plain_step, latency, context)
+                show(done)
+        return plain_step, plans
+
+    def cells(
+        self, configurations: Sequence[Choice | Peer], plans: Mapping[Choice, dict[str, Any]]
+    ) -> dict[Choice | Peer, list[Cell]]:
+        """All cells, prompt by prompt, so that configurations are timed side by side.
+
+        The order turns from prompt to prompt, so that none always follows the same neighbour.
+        """
+        cells: dict[Choice | Peer, list[Cell]] = {config: [] for config in configurations}
+        with progress("decoding", len(self.prompts) * len(configurations)) as show:
+            for i in range(len(self.prompts)):
+                for turn in range(len(configurations)):
+                    config = configurations[(i + turn) % len(configurations)]
+                    cells[config].append(self._cell(config, plans, i))
+                    show(i * len(configurations) + turn + 1)
+        return cells
+
+    def _written(self, plain: Choice, j: int) -> Cell:
+        """Plain decoding of a prompt set apart: the text that plans are made on."""
+        make = partial(
+            run_choice,
+            self.target,
+            self.sources["none"],
+            plain,
+            (),
+            self.apart[j],
+            self.new_tokens,
+            j,
+        )
+        return self.journal.cell(["apart", self.settings, plain, j], make)
+
+    def _calibrated(self, choice: Choice, j: int, written: Cell) -> dict[str, Any]:
+        prompt = self.apart[j]
+        text = np.array([*prompt, *written.tokens])
+        make = partial(calibrate, self.target, self.sources[choice.draft], choice, prompt, text)
+        found: dict[str, Any] = self.journal.get_or(["plan", self.settings, choice, j], make)
+        return found
+
+    def _cell(self, config: Choice | Peer, plans: Mapping[Choice, dict[str, Any]], i: int) -> Cell:
+        prompt, number = self.prompts[i], self.settings["seed"] + i
+        make: partial[Cell]
+        if isinstance(config, Peer):
+            helper = next(filter(None, map(assistant, self.sources.values())), None)
+            make = partial(run_peer, self.target, config, prompt, self.new_tokens, number, helper)
+            return self.journal.cell(["peer", self.settings, config, i], make)
+        tree = plans[config]["branching"] if config in plans else ()
+        make = partial(
+            run_choice,
+            self.target,
+            self.sources[config.draft],
+            config,
+            tree,
+            prompt,
+            self.new_tokens,
+            number,
+        )
+        return self.journal.cell(["cell", self.settings, config, list(tree), i], make)
+
+
+def assistant(source: DraftSource) -> Any:
+    """The transformers module of a draft that is a model of its own, else None."""
+    return getattr(getattr(source, "model", None), "module", None)

@@ -1,0 +1,131 @@
+import json
+
+import numpy as np
+import pytest
+
+from spectheory.cli.bench_cells import Cell, Choice, Journal
+from spectheory.cli.bench_report import greedy_agreement, paired_ratio, summarise
+from spectheory.cost.speedup import StepCost
+
+COMMAND = ("bench", "decode", "--limit", "1", "--new-tokens", "8", "--longest", "12")
+COMMAND += ("--repeats", "1", "--rules", "rejection,block,k_seq:2", "--drafts", "lookup,exit:1")
+
+
+def cells(*seconds, tokens=4, calls=2):
+    phases = {"verify": 1.0, "draft": 0.5}
+    return [Cell(s, list(range(tokens)), calls, [2], [1], [1, 1], phases) for s in seconds]
+
+
+def test_ratios_are_paired_by_prompt():
+    ratio = paired_ratio(cells(1.0, 10.0, 3.0), cells(2.0, 30.0, 3.0))
+    assert ratio.median == 2
+    assert (ratio.low, ratio.high) == (1, 3)
+
+
+def test_a_summary_names_the_strongest_baseline_and_splits_the_gap():
+    plain, fast = (Choice(draft, "rejection", 1, 0.0) for draft in ("none", "lookup"))
+    step = {"draft": 0.25, "verify": 0.25, "sample": 0.0, "host": 0.0}
+    plan = {"branching": [1], "tokens": 1.5, "ratio": 0.75, "step": step}
+    found = {plain: cells(4.0, 4.0, tokens=2), fast: cells(2.0, 8.0)}
+    slow, quick = summarise(found, {fast: plan}, StepCost(draft=0.0, verify=0.25))
+    assert (slow["strongest_baseline"], slow["ratio"]["median"]) == ("plain", 1)
+    assert quick["tokens_per_second"] == 0.8
+    assert quick["tokens_per_call"] == 2
+    assert quick["accepted_lengths"] == [2, 2]
+    assert quick["conditional_acceptance"] == [0.5]
+    assert quick["step_seconds"]["verify"] == 0.5
+    gap = quick["measured_over_predicted"]
+    assert np.isclose(
+        gap["ratio"], gap["tokens"] * gap["plain"] * np.prod([*gap["phases"].values()])
+    )
+    assert np.isclose(gap["tokens"], 2 / 1.5)
+
+
+def test_a_journal_survives_a_torn_line(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    journal = Journal(path)
+    made = []
+    for key in (["a", 1], ["b", 2]):
+        assert journal.cell(key, lambda: made.append(1) or Cell(1.0, [3])).tokens == [3]
+    text = path.read_text()
+    path.write_text(text[:-10])
+    again = Journal(path)
+    again.cell(["a", 1], lambda: pytest.fail("was finished"))
+    again.cell(["b", 2], lambda: made.append(1) or Cell(2.0, [3]))
+    assert len(made) == 3
+    assert Journal(path).cell(["b", 2], lambda: pytest.fail("was finished")).seconds == 2
+
+
+def test_greedy_texts_that_part_at_a_tie_are_told_from_others():
+    class Target:
+        def logits(self, text):
+            gap = {1: 1e-5, 2: 1.0}[len(text)]
+            return np.array([[0.0, gap, -9.0]] * len(text))
+
+    def one(*tokens):
+        return Cell(1.0, list(tokens))
+
+    prompt = np.array([0])
+    for theirs, kind in [((1, 1), "identical"), ((0, 1), "near_ties"), ((1, 0), "different")]:
+        found = greedy_agreement(Target(), [prompt], [one(1, 1)], [one(*theirs)])
+        assert found == {"identical": 0, "near_ties": 0, "different": 0, kind: 1}
+
+
+@pytest.fixture(scope="module")
+def folder(smollm2, tmp_path_factory):
+    """An untrained model of two layers with a real tokenizer."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": smollm2.vocab_size, "hidden_size": 8, "intermediate_size": 8}
+    sizes |= {"num_hidden_layers": 2, "num_attention_heads": 1, "num_key_value_heads": 1}
+    config = transformers.LlamaConfig(**sizes, max_position_embeddings=64, bos_token_id=1)
+    path = tmp_path_factory.mktemp("tiny")
+    transformers.LlamaForCausalLM(config).save_pretrained(path)
+    smollm2.tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.mark.models
+def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(run, folder, tmp_path):
+    out = tmp_path / "bench"
+    arguments = (*COMMAND, "--target", folder, "--out", out, "--json")
+    document = run(*arguments).document
+    entries = document["configurations"]
+    names = {"plain", "lookup rejection", "exit:1 rejection", "exit:1 block", "exit:1 k_seq k=2"}
+    names |= {"transformers", "transformers lookup", "transformers assisted:1"}
+    assert {(e["name"], e["temperature"]) for e in entries} == {
+        (n, t) for n in names for t in (0, 1)
+    }
+    for entry in entries:
+        assert entry["prompts"] == 2
+        assert entry["ratio"]["low"] <= entry["ratio"]["median"] <= entry["ratio"]["high"]
+        if not entry["baseline"]:
+            assert entry["predicted_ratio"] > 0
+            assert 1 <= entry["tokens_per_call"] <= 1 + len(entry["branching"])
+        if entry["temperature"] == 0 and entry["name"] != "plain":
+            # An untrained model's logits are close together, but texts are still one or the other.
+            assert sum(entry["greedy"].values()) == 2
+            assert entry["greedy"]["different"] == 0
+    assert json.loads((out / "bench.json").read_text()) == document
+    assert (out / "bench.pdf").read_bytes().startswith(b"%PDF")
+    path = out / "cells.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    finished = "".join(lines[:-3])
+    path.write_text(finished + lines[-3][:20])  # as a run that was killed leaves it
+    again = run(*arguments).document
+    assert path.read_text().startswith(finished)
+    assert again["latency"] == document["latency"]
+    # Of the configurations that had finished, nothing was timed again.
+    first, second = (d["configurations"][1]["tokens_per_second"] for d in (document, again))
+    assert first == second
+
+
+def test_refusals(run, tmp_path):
+    pytest.importorskip("torch")
+    assert "expected at least 8" in run("bench", "decode", "--new-tokens", "2").complaint
+    assert "`--rules` holds 'k_seq:x'" in run("bench", "decode", "--rules", "k_seq:x").complaint
+    path = tmp_path / "file"
+    path.write_text("")
+    assert "which is a file" in run("bench", "decode", "--out", path).complaint

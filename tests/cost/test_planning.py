@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from spectheory.cost.latency import LatencyTable, measure_latency
+from spectheory.cost.planner import best_plan, chains, sequences
+from spectheory.cost.speedup import (
+    PHASES,
+    StepCost,
+    expected_tokens,
+    expected_tokens_along,
+    speedup,
+    split_gap,
+    tree_size,
+)
+from spectheory.errors import InputError
+
+
+def test_expected_tokens_of_a_constant_acceptance_is_the_geometric_sum():
+    for rate in (0.0, 0.3, 0.9):
+        for length in range(6):
+            geometric = (1 - rate ** (length + 1)) / (1 - rate)
+            assert np.isclose(expected_tokens([rate] * length), geometric, rtol=1e-14)
+    with pytest.raises(InputError, match="acceptance"):
+        expected_tokens([1.2])
+
+
+def test_acceptance_along_a_text_counts_runs():
+    """Half of the positions are certain and come in pairs: the means alone would say 1.75."""
+    rates = np.tile([1.0, 1.0, 0.0, 0.0], 250)
+    along = expected_tokens_along(rates, rates, 2)
+    assert np.isclose(along, 1 + 0.5 + 0.25, atol=2e-3)
+    runs = np.repeat([1.0, 0.0], 500)
+    assert np.isclose(expected_tokens_along(runs, runs, 2), 1 + 0.5 + 0.5, atol=2e-3)
+    flat = np.full(50, 0.5)
+    assert expected_tokens_along(flat, flat, 2) == expected_tokens([0.5, 0.5])
+    assert expected_tokens_along(np.ones(9), flat[:9], 2) == expected_tokens([1.0, 0.5])
+    with pytest.raises(InputError, match="shapes"):
+        expected_tokens_along(np.ones(2), np.ones(2), 3)
+
+
+def test_acceptance_along_a_text_against_a_simulation():
+    rng = np.random.default_rng(0)
+    rates = rng.random(400)
+    expected = expected_tokens_along(rates, rates, 3)
+    starts = rng.integers(0, 398, 200_000)
+    accepted = rng.random((200_000, 3)) < rates[starts[:, None] + np.arange(3)]
+    emitted = 1 + np.cumprod(accepted, axis=1).sum(axis=1)
+    # Hoeffding on [1, 4]: off by more than this with probability 1e-6.
+    assert abs(emitted.mean() - expected) < 3 * np.sqrt(np.log(2e6) / 2 / 200_000)
+
+
+def test_latencies_are_interpolated_and_not_extrapolated():
+    table = LatencyTable((10, 20), (1, 3, 4), np.array([[1.0, 1.2, 2.0], [2.0, 2.2, 3.0]]))
+    assert table(3, 10) == 1.2
+    assert np.isclose(table(2, 15), 1.6)
+    for tokens, context in [(5, 10), (1, 9), (0, 10)]:
+        with pytest.raises(InputError, match="measured from"):
+            table(tokens, context)
+    with pytest.raises(InputError, match="ascending"):
+        LatencyTable((10,), (2, 1), np.ones((1, 2)))
+    with pytest.raises(InputError, match="shape"):
+        LatencyTable((10,), (1,), np.ones((2, 2)))
+
+
+def test_measuring_takes_every_point_in_every_round():
+    seen = []
+    table = measure_latency(
+        lambda context: context, lambda c, n: seen.append((c, n)), (0, 5), (1, 2), repeats=2
+    )
+    assert seen == [(c, n) for c in (0, 5) for _ in range(3) for n in (1, 2)]
+    assert table.seconds.shape == (2, 2)
+    assert (table.seconds > 0).all()
+
+
+def test_the_plan_follows_a_step_in_the_cost_curve():
+    """Passes over up to three tokens cost the same, then twice as much: draft two, not three."""
+    curve = LatencyTable((0,), tuple(range(1, 10)), np.array([[1.0] * 3 + [2.0] * 6]))
+
+    def cost(tree):
+        return StepCost(draft=0.02 * len(tree), verify=curve(1 + tree_size(tree), 0))
+
+    def tokens(tree):
+        return expected_tokens([0.6] * len(tree))
+
+    plan = best_plan(chains(8), tokens, cost, cost(()))
+    brute = max(chains(8), key=lambda t: speedup(tokens(t), cost(t), cost(())))
+    assert plan.branching == brute == (1, 1)
+    assert np.isclose(plan.ratio, 1.96 / 1.04)
+    assert best_plan(chains(8), lambda _: 1.0, cost, cost(())).ratio < 1
+
+
+def test_trees():
+    assert sequences([1, 3], 2) == [(1,), (1, 1), (3,), (3, 1)]
+    assert [tree_size(tree) for tree in ((), (1, 1, 1), (3, 1), (2, 3))] == [0, 3, 6, 8]
+
+
+def test_a_gap_multiplies_up():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        predicted, measured, plain, slower = (StepCost(*rng.random(4)) for _ in range(4))
+        tokens = tuple(1 + rng.random(2))
+        gap = split_gap(tokens, (predicted, measured), (plain, slower))
+        whole = speedup(tokens[1], measured, slower) / speedup(tokens[0], predicted, plain)
+        assert np.isclose(gap.ratio, whole, rtol=1e-12)
+        product = gap.tokens * gap.plain * np.prod([gap.phases[phase] for phase in PHASES])
+        assert np.isclose(product, whole, rtol=1e-12)
+        for phase in PHASES:
+            less = getattr(measured, phase) < getattr(predicted, phase)
+            assert (gap.phases[phase] > 1) == less
