@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 import sympy
 
+from proofs import Checked
 from spectheory.verification.rejection import Rejection
 from spectheory.verification.rule import VerificationRule
 
@@ -31,7 +32,7 @@ def sign_patterns() -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
-def verify(rule: VerificationRule | None = None) -> None:
+def verify(rule: VerificationRule | None = None) -> Checked:
     """Check the statement for a rule with one draft; the library's rejection rule by default."""
     rule = rule or Rejection()
     for target, draft in sign_patterns():
@@ -45,6 +46,7 @@ def verify(rule: VerificationRule | None = None) -> None:
         accepted = sum(draft[x] * verdict.accept[x, 0] for x in range(size))
         overlap = sum(sympy.Min(p, q) for p, q in zip(target, draft, strict=True))
         assert sympy.simplify(accepted - overlap) == 0, f"accepts {accepted / mass}"
+    return Checked("V = 2, 3: every sign pattern of p - q", "symbolic identity (sympy)")
 
 
 def _row(*entries: sympy.Expr) -> np.ndarray:

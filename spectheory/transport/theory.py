@@ -95,8 +95,8 @@ def is_perfect(target: Array, draft: Array, k: int, scheme: str = "iid") -> Arra
 def ratio_bound(k: int) -> float:
     """``1 - (1 - 1/k)^k``, at least ``1 - 1/e``: K-SEQ accepts this share of the optimum.
 
-    The form ``1 - 1/e`` is proved in the reference; the form in k is numerically checked here
-    (`worst_ratio` finds nothing near it), not proved.
+    The form ``1 - 1/e`` is proved in the reference, the form in k in
+    `proofs.k_seq_reaches_its_share`. `worst_ratio` finds nothing near it.
 
     Reference: sun2023spectr, Theorem 3.
 
