@@ -24,7 +24,19 @@ from spectheory.errors import (
     SourceUnavailable,
 )
 
-COMMANDS = ("rules", "optimum", "compare", "audit", "zoo", "logits", "generate", "demo")
+COMMANDS = (
+    "rules",
+    "optimum",
+    "compare",
+    "overlap",
+    "continuous",
+    "audit",
+    "zoo",
+    "logits",
+    "generate",
+    "bench",
+    "demo",
+)
 """One module of this package each: ``configure(parser)`` and ``run(options)``, which may return an
 exit code."""
 

@@ -27,6 +27,10 @@ _LOWEST = -18.0
 """Log of the lowest level above 0: below it lies target mass of at most e^-18, all accepted."""
 
 
+_APART = 1e-3
+"""Least distance of levels, as logarithms: masses of closer ones would lose their digits."""
+
+
 @dataclass(frozen=True)
 class OptimalCoupling(DraftedCoupling):
     """Attains ``alpha*_k``, the most that any lossless rule for k i.i.d. drafts accepts.
@@ -140,8 +144,11 @@ def score_plan(law: RatioLaw, k: int, levels: int = LEVELS) -> ScorePlan:
     from spectheory.kernels.score_levels import plan_levels
 
     logs = np.linspace(_LOWEST, math.log(k), levels)
-    inside = law.atoms()
-    logs = np.unique(np.concatenate([logs, inside[(inside > _LOWEST) & (inside < math.log(k))]]))
+    atoms = law.atoms()
+    atoms = atoms[(atoms > _LOWEST + _APART) & (atoms < math.log(k) - _APART)]
+    if len(atoms):  # they get levels of their own
+        apart = np.abs(logs[:, None] - atoms).min(axis=1) > _APART
+        logs = np.sort(np.concatenate([logs[apart], atoms]))
     edges = np.concatenate([[0.0], np.exp(logs)])
     edges[-1] = k
     # Each draft mass is split between the two levels around its ratio; the mean of the hat

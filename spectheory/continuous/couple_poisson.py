@@ -87,4 +87,9 @@ class PoissonFunctionalCoupling(Coupling):
                 "the match probability is computed on the line, and for Gaussians with one "
                 "covariance; this pair is neither"
             )
-        return law.target_mean(lambda log_r: 1 / (1 + np.exp(log_r) - law.capped(np.exp(log_r))))
+        line = law
+
+        def match(log_r: np.ndarray) -> np.ndarray:
+            return 1 / (1 + np.exp(np.minimum(log_r, 700.0)) - np.exp(line.log_capped(log_r)))
+
+        return line.target_mean(match)

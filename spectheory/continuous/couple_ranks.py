@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.stats import beta
+from scipy.special import binom
 
 from spectheory.continuous.couple_reflection import needs_one_covariance, standard_shift
 from spectheory.continuous.coupling import Coupled, Coupling, DraftedCoupling, replaced
@@ -113,10 +113,13 @@ def _ranks(pair: ContinuousPair, points: np.ndarray) -> np.ndarray:
 
 
 def _rank_density(u: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    k = len(weights)
-    return sum(
-        (w * beta.pdf(u, j + 1, k - j) for j, w in enumerate(weights) if w > 0), np.zeros_like(u)
-    )
+    return _order_statistics(u, len(weights)) @ weights
+
+
+def _order_statistics(u: np.ndarray, k: int) -> np.ndarray:
+    """``(n, k)`` densities of the order statistics of k uniform numbers."""
+    j = np.arange(k)
+    return k * binom(k - 1, j) * u[:, None] ** j * (1 - u[:, None]) ** (k - 1 - j)
 
 
 def _line_nodes(pair: ContinuousPair, nodes: int = 20_000) -> tuple[np.ndarray, ...]:
@@ -135,7 +138,7 @@ def _line_nodes(pair: ContinuousPair, nodes: int = 20_000) -> tuple[np.ndarray, 
 def _best_weights(pair: ContinuousPair, k: int) -> np.ndarray:
     """Weights of most acceptance: maximise ``sum_i min(p_i, q_i sum_j w_j f_j(u_i))``."""
     u, p, q = _line_nodes(pair, 400)
-    ranks = np.stack([beta.pdf(u, j + 1, k - j) for j in range(k)], axis=1)
+    ranks = _order_statistics(u, k)
     size = len(u)
     found = linprog(
         np.concatenate([np.zeros(k), -np.ones(size)]),

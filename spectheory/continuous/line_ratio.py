@@ -52,14 +52,9 @@ class LineRatio(RatioLaw):
         self.draft_mass = _between(draft, self.left, self.right)
 
     def _log_ratio(self, x: np.ndarray) -> np.ndarray:
-        above, below = self._log(self.target, x), self._log(self.draft, x)
+        above, below = self.target.log_density(x), self.draft.log_density(x)
         outside = (above == -np.inf) & (below == -np.inf)
         return np.where(outside, 0.0, np.where(outside, 0.0, above) - np.where(outside, 0.0, below))
-
-    @staticmethod
-    def _log(law: LineDensity, x: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):  # far out, where the density is 0 to any precision
-            return law.log_density(x)
 
     def _monotone_edges(self) -> np.ndarray:
         """Landmarks and knots of both laws, split, and the extrema of log r between them."""
@@ -78,7 +73,7 @@ class LineRatio(RatioLaw):
         values = self._log_ratio(edges)
         before, here, after = values[:-2], values[1:-1], values[2:]
         with np.errstate(invalid="ignore"):
-            turn = np.flatnonzero((here - before) * (after - here) < 0)
+            turn = np.flatnonzero(np.sign(here - before) * np.sign(after - here) < 0)
         low, high = edges[turn], edges[turn + 2]
         sign = np.sign(values[turn + 1] - values[turn])
         for _ in range(80):  # ternary search for the extremum
@@ -106,8 +101,9 @@ class LineRatio(RatioLaw):
         return float(np.maximum(self.first, self.last)[mass > 0].max())
 
     def atoms(self) -> np.ndarray:
-        flat = (self.first == self.last) & (self.draft_mass > 1e-9) & np.isfinite(self.first)
-        return np.unique(np.round(self.first[flat], 13))
+        flat = (self.first == self.last) & np.isfinite(self.first)
+        levels, which = np.unique(np.round(self.first[flat], 9), return_inverse=True)
+        return levels[np.bincount(which, self.draft_mass[flat], len(levels)) > 1e-3]
 
     def _capped(self, log_caps: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -181,9 +177,10 @@ class LineRatio(RatioLaw):
     def target_mean(self, function: Callable[[np.ndarray], np.ndarray]) -> float:
         """``E_p f(log r)`` for a bounded smooth f."""
         _, log_weights = self._quadrature
-        weights = np.exp(self.log_target + log_weights)
-        heavy = weights > 1e-18
-        return float(weights[heavy] @ function((self.log_target - self.log_draft)[heavy]))
+        log_masses = self.log_target + log_weights
+        heavy = log_masses > -42.0
+        log_r = self.log_target[heavy] - self.log_draft[heavy]
+        return float(np.exp(log_masses[heavy]) @ function(log_r))
 
     def _divergence(self, one: np.ndarray, two: np.ndarray) -> float:
         """``int one (log(one / two) + two / one - 1)``, a sum of terms that are not negative."""
@@ -193,7 +190,8 @@ class LineRatio(RatioLaw):
         near = one > two - 30
         gap = two[near] - one[near]
         small = np.abs(gap) < 1e-4  # expm1(g) - g loses its digits there
-        excess = np.where(small, gap**2 / 2 + gap**3 / 6, np.expm1(gap) - gap)
+        excess = np.expm1(gap) - gap
+        excess[small] = gap[small] ** 2 / 2 + gap[small] ** 3 / 6
         with np.errstate(divide="ignore"):
             terms[near] = one[near] + np.log(excess)
         return math.exp(self._log_total(terms, open_ended=True))
@@ -210,13 +208,13 @@ class LineRatio(RatioLaw):
     def log_target(self) -> np.ndarray:
         """``(cells, nodes)`` log p at the quadrature points."""
         points, _ = self._quadrature
-        return self._log(self.target, points.reshape(-1)).reshape(points.shape)
+        return self.target.log_density(points.reshape(-1)).reshape(points.shape)
 
     @cached_property
     def log_draft(self) -> np.ndarray:
         """``(cells, nodes)`` log q at the quadrature points."""
         points, _ = self._quadrature
-        return self._log(self.draft, points.reshape(-1)).reshape(points.shape)
+        return self.draft.log_density(points.reshape(-1)).reshape(points.shape)
 
     def _log_total(self, logs: np.ndarray, open_ended: bool = False) -> float:
         """Log of the integral; inf if the ends of the line weigh in where it may diverge."""

@@ -51,7 +51,7 @@ class RatioLaw(ABC):
         """``log sup p/q`` over the draft's support; inf where there is no bound, or q misses p."""
 
     def atoms(self) -> np.ndarray:
-        """Log ratios that have positive probability; none unless a law says otherwise."""
+        """Log ratios that weigh in by themselves; none unless a law says otherwise."""
         return np.empty(0)
 
     def capped(self, cap: Any) -> np.ndarray:
