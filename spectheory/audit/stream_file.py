@@ -16,6 +16,10 @@ A law is a list of V probabilities, or ``{"ids": [..], "logprobs": [..]}``, natu
 the most probable tokens; all other tokens then count as one. Which ids are listed must follow from
 the law alone: a server that lists the sampled token besides the top ones must have it taken out,
 or the audit is void. A first line ``{"vocab_size": V}`` is needed with such lists.
+
+Best are the laws that the engine's own sampler saw. Laws of another forward pass (a model given
+here, another batch shape) differ by the model's rounding; a long audit sees that too, and cannot
+tell it from a biased sampler.
 """
 
 from __future__ import annotations
