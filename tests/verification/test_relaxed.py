@@ -311,3 +311,25 @@ def test_bad_input_is_named():
         Lantern(-0.1)
     with pytest.raises(InputError, match="factor"):
         LanternPlusPlus(factor=float("nan"))
+
+
+@pytest.mark.parametrize("library", ["torch", "array_api_strict"])
+def test_structures_agree_on_another_backend(library):
+    convert = pytest.importorskip(library).asarray
+    rng = np.random.default_rng(8)
+    p, q = rng.dirichlet(np.ones(9), size=(2, 5))
+    codebook = rng.normal(size=(9, 2))
+    drafts = rng.integers(0, 9, (5, 1))
+    for tested in (
+        Grouped(Partition(rng.integers(0, 3, 9))),
+        Grouped(RankWindow(2, 1, gap=0.1, codebook=codebook, distance=2.0)),
+        GroupedRedraw(Partition(rng.integers(0, 3, 9))),
+        Lantern(0.2, Neighbourhoods(3, codebook)),
+        LocalThreshold(0.4, Neighbourhoods(3, codebook)),
+        Judge(tuple(rng.random(9).tolist())),
+    ):
+        here = tested.verdict(p, q, drafts).law()
+        there = tested.verdict(convert(p), convert(q), convert(drafts)).law()
+        assert np.abs(np.asarray(there) - here).max() < 1e-12
+        formula = tested.output_law(convert(p), convert(q), 1)
+        assert np.abs(np.asarray(formula) - tested.output_law(p, q, 1)).max() < 1e-12
