@@ -83,7 +83,7 @@ class Tallies:
 
 def collisions(tallies: Tallies, context: Context) -> np.ndarray:
     """See the module: excess counts as they are."""
-    scale = np.sqrt(mean(tallies.expected, context.target))
+    scale = np.sqrt(mean(tallies.expected, context.target)) or 1.0  # 0: nothing learnt here yet
     return _cut((tallies.counts - tallies.expected) / scale, context)
 
 
@@ -92,7 +92,7 @@ def valiant_valiant(tallies: Tallies, context: Context) -> np.ndarray:
     expected = tallies.expected
     seen = expected > 0
     root = np.cbrt(np.where(seen, expected, 1.0))
-    scale = np.sqrt(mean(seen / root, context.target))
+    scale = np.sqrt(mean(seen / root, context.target)) or 1.0  # 0: nothing learnt here yet
     return _cut(np.where(seen, tallies.counts - expected, 0.0) / (scale * root**2), context)
 
 
