@@ -113,7 +113,10 @@ class KnownTargetAudit:
         if tokens.dtype.kind not in "iu":
             raise InputError(f"`tokens` has dtype {tokens.dtype}; expected integer token ids")
         if tokens.size and (tokens.min() < 0 or tokens.max() >= self.size):
-            raise InputError(f"`tokens` must lie in 0..{self.size - 1}; see its least and largest")
+            raise InputError(
+                f"`tokens` holds {tokens.min()} to {tokens.max()}; the vocabulary has tokens 0 to "
+                f"{self.size - 1}. Padding id, or another tokenizer?"
+            )
         first = 0
         while first < tokens.size:
             stop = min(tokens.size, first + PIECE, first + self._renew_at - self.draws)
@@ -157,8 +160,11 @@ class KnownTargetAudit:
     def _renew(self) -> None:
         self._learnt, self._tables = self._tallies.copy(), None
         self._renew_at = self.draws + max(FIRST, self.draws // STALE)
+        self._trace.append(self._point())
+
+    def _point(self) -> list[float]:
         evidence = [self.martingale.log_mean, *self.martingale.log_e.tolist()]
-        self._trace.append([float(self.draws), *evidence])
+        return [float(self.draws), *evidence]
 
     # -- what was found ------------------------------------------------------------------------
 
@@ -173,6 +179,8 @@ class KnownTargetAudit:
             token_bound(self._tallies, share),
             self._fixed.bound("acceptance", share),
         ]
+        known = self._trace and self._trace[-1][0] == self.draws
+        trace = self._trace if known else [*self._trace, self._point()]
         return AuditReport(
             alpha=self.alpha,
             draws=self.draws,
@@ -185,7 +193,7 @@ class KnownTargetAudit:
                 for name, now, peak in zip(wealth.names, wealth.log_e, wealth.log_peak, strict=True)
             ),
             bounds=tuple(bound for bound in found if bound is not None),
-            trace=tuple(tuple(point) for point in self._trace),
+            trace=tuple(tuple(point) for point in trace),
         )
 
     # -- to be continued -----------------------------------------------------------------------

@@ -73,11 +73,22 @@ class AuditReport:
         """Whether the evidence reaches the declared rate."""
         return self.p_bound <= self.alpha
 
+    @property
+    def only_acceptance(self) -> bool:
+        """Whether the evidence is on acceptance alone: the tokens may be the target's all the same.
+
+        A mean over tests reaches 1 / alpha only where one of them does.
+        """
+        others = [one.log_e_peak for one in self.tests if one.name != "acceptance"]
+        silent = all(peak < -math.log(self.alpha) for peak in others)
+        return self.biased and not self.impossible and silent
+
     def to_dict(self) -> dict[str, Any]:
         """A document of plain numbers, strings and lists, without the trace."""
         found = asdict(self)
         del found["trace"]
-        return {"biased": self.biased, "p_bound": self.p_bound} | found
+        verdict = {"biased": self.biased, "only_acceptance": self.only_acceptance}
+        return verdict | {"p_bound": self.p_bound} | found
 
     def __str__(self) -> str:
         width = max(len(one.name) for one in self.tests)
@@ -111,8 +122,11 @@ class AuditReport:
             )
         evidence = f"e-value {_e_value(self.log_e_peak)}, p <= {self.p_bound:.2g}"
         if self.biased:
+            what = "Biased"
+            if self.only_acceptance:
+                what = "Acceptance is not as stated, though the tokens may be right"
             return (
-                f"Biased: {evidence} after draw {self.peaked_at:,} of {self.draws:,}; declared "
+                f"{what}: {evidence} after draw {self.peaked_at:,} of {self.draws:,}; declared "
                 f"false-alarm rate {self.alpha:g}."
             )
         return (
@@ -122,6 +136,8 @@ class AuditReport:
 
 
 def _e_value(log_e: float) -> str:
-    if -5 < log_e < 9:
+    """An e-value in three digits; its logarithm may be beyond what a float holds."""
+    if abs(log_e) < 6:
         return f"{math.exp(log_e):.3g}"
-    return f"1e{log_e / math.log(10):+.0f}"
+    exponent = math.floor(log_e / math.log(10))
+    return f"{math.exp(log_e - exponent * math.log(10)):.2f}e{exponent:+d}"

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectheory.cli.arguments import add_json, add_sampling, count, rate, seed
+from spectheory.cli.arguments import add_json, add_sampling, count, mass, rate, seed
 from spectheory.cli.output import note, print_json
 from spectheory.errors import InputError
 
@@ -77,11 +77,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="also write a report, .html or .md, with plots"
     )
+    parser.add_argument(
+        "--plan",
+        type=mass,
+        metavar="BIAS",
+        help="draw nothing: say how many draws see a bias of this total variation, by direction",
+    )
+    parser.add_argument(
+        "--power",
+        type=rate,
+        default=0.8,
+        metavar="P",
+        help="with --plan: how surely (default %(default)s)",
+    )
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Audit, print what was found; returns the exit code."""
+    if options.plan is not None:
+        from spectheory.cli.audit_plan import run_plan
+
+        return run_plan(options)
     if options.report:
         check_report_name(options.report)
     if (options.stream is None) == (options.sampler is None):

@@ -120,7 +120,7 @@ def e_process_plot(page: Page) -> str:
             va="bottom",
         )
         top = 1.15 * max(threshold, min(highest, 3 * threshold))
-        axes.set(xscale="log", xlabel=page.unit, ylabel="log10 of the e-value", ylim=(-3, top))
+        axes.set(xscale="log", xlabel=page.unit, ylabel="log10 of the e-value", ylim=(-1.5, top))
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         return _svg(drawn)
 

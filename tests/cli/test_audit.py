@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sims.bench import synthetic
+from spectheory.audit.power import plan_audit
 from spectheory.audit.run import Job, audit_sampler
 from spectheory.audit.sampler import rejection_sampler
 
@@ -194,6 +195,16 @@ def test_a_record_and_a_sampler_do_not_mix(run, stream, laws):
     assert "`target`" in run("audit", "--stream", record).complaint
     named = run("audit", "--stream", record, "--model", "spectheory.audit.run:CHUNK")
     assert "vocab_size" in named.complaint
+
+
+def test_a_plan_says_how_many_draws(run, laws):
+    plans = run("audit", *laws, "--plan", 0.02, "--json").document["directions"]
+    wanted = plan_audit(0.02, 1e-3, 0.8, TARGET, DRAFT, "draft").draws
+    assert plans["draft"] == {k: v if np.isfinite(v) else None for k, v in wanted.items()}
+    assert "quickest test" in run("audit", *laws, "--plan", 0.02).out
+    large = run("audit", *laws, "--plan", 0.9, "--json").document["directions"]
+    assert large["draft"] is None
+    assert "--target" in run("audit", "--plan", 0.02).complaint
 
 
 @pytest.mark.parametrize(
