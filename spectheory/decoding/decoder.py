@@ -17,6 +17,7 @@ from spectheory.decoding.sampling import PLAIN, Sampling
 from spectheory.decoding.session import DecodableModel, Nodes
 from spectheory.decoding.statistics import Statistics
 from spectheory.decoding.tape import Tape
+from spectheory.decoding.tree import DraftTree
 from spectheory.decoding.verifier import Drafted, LevelByLevel, Outcome, Verifier
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.scheme import scheme as scheme_named
@@ -55,11 +56,13 @@ class Emission(NamedTuple):
         request: its index.
         tokens: at least one.
         finish: "stop", "length" or "context" if the text is complete now, else None.
+        drafted: levels of the tree that was verified; 0 without a draft.
     """
 
     request: int
     tokens: list[int]
     finish: str | None
+    drafted: int
 
 
 @dataclass
@@ -257,7 +260,7 @@ class Decoder:
     def _advance(
         self,
         one: _Active,
-        tree: Any,
+        tree: DraftTree,
         outcome: Outcome,
         completions: Sequence[Completion] | None,
     ) -> Emission:
@@ -276,7 +279,7 @@ class Decoder:
         self.statistics.record(tree, outcome.path, len(tokens))
         if completions is not None:
             completions[one.index].statistics.record(tree, outcome.path, len(tokens))
-        return Emission(one.index, tokens, finish)
+        return Emission(one.index, tokens, finish, tree.depth)
 
 
 def _check_vocabulary(target: DecodableModel, source: DraftSource) -> None:

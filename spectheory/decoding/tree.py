@@ -40,6 +40,11 @@ class DraftTree:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def depth(self) -> int:
+        """Levels below the text; the last node stands on the lowest."""
+        return len(self.path_tokens(len(self.tokens) - 1))
+
     def add(self, parent: int, drawn: list[int], law: Array) -> list[int]:
         """Record tokens drawn at a node; returns the new nodes, one a different token."""
         nodes: dict[int, int] = {}
