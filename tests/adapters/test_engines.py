@@ -23,7 +23,7 @@ TARGET = np.array([0.25, 0.35, 0.4, 0.0])
 DRAFT = np.array([0.65, 0.15, 0.1, 0.1])
 CHAINS = [key for key, one in engines().items() if isinstance(one, ChainEngine)]
 STEPPING = [key for key in engines() if not key.startswith("transformers-generate")]
-SLOW = ("transformers", "dflash", "core-deepinfer", "economize-tree")
+SLOW = ("transformers", "dflash", "core-deepinfer", "economize-tree", "autodraft")
 
 
 def installed(key: str) -> Engine:
