@@ -34,8 +34,8 @@ from spectheory.verification.k_seq import KSeq
 from spectheory.verification.rule import VerificationRule, rules
 from spectheory.verification.typical import Typical
 
-TWO_TOKENS = ("gumbel_list", "grouped_window")
-"""Rules whose laws over three tokens fall into regions of too high a degree."""
+TWO_TOKENS = ("gumbel_list", "grouped_window", "lantern_plus_plus")
+"""Rules whose laws over three tokens fall into too many regions, or of too high a degree."""
 
 
 @dataclass(frozen=True)
