@@ -34,7 +34,7 @@ def fit_codebook(patches: np.ndarray, size: int, seed: int = 0) -> np.ndarray:
 def encode(patches: np.ndarray, codebook: np.ndarray) -> np.ndarray:
     """``(...)`` id of the code nearest to each patch ``(..., 4)``.
 
-    >>> encode(np.array([[0.9, 0, 0, 0], [0.1, 0, 0, 0]]), np.eye(2, 4)[::-1]).tolist()
+    >>> encode(np.array([[0.9, 0, 0, 0], [0.1, 0.9, 0, 0]]), np.eye(2, 4)[::-1]).tolist()
     [1, 0]
     """
     if patches.shape[-1] != codebook.shape[-1]:
@@ -65,7 +65,7 @@ def decode(tokens: np.ndarray, codebook: np.ndarray) -> np.ndarray:
 def cluster(codebook: np.ndarray, groups: int, seed: int = 0) -> np.ndarray:
     """``(V,)`` group of each code: a k-means partition of the codebook into ``groups``.
 
-    >>> labels = cluster(np.arange(6.0)[:, None], 2)
+    >>> labels = cluster(np.array([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]]), 2)
     >>> bool((labels[:3] == labels[0]).all() and (labels[3:] == labels[5]).all())
     True
     """
