@@ -22,17 +22,31 @@ from spectheory.adapters.engine import Engine, engine, engines
 from spectheory.adapters.transformers_generate import TransformersGenerate
 from spectheory.audit.run import Job, audit_sampler
 from spectheory.audit.stream import StreamAudit
+from spectheory.decoding.registry import load
 from spectheory.decoding.tabular import TabularModel
 from spectheory.distributions import temper
 from spectheory.errors import MissingDependency
 
+PROMPTS = (
+    "The lighthouse stood on the edge of the world, and every night its keeper",
+    "A recipe for bread needs only four things:",
+    "def fibonacci(n):",
+    "In the spring of 1871 the railway reached the town, and",
+)
+
+EXIT = 26
+"""Layers of the drafter, of the model's 30."""
+
 TABLE = Path(__file__).parent / "tables" / "peers_audit.md"
 
-BATCHED = ("flashspec", "economize", "economize-tree")
-"""Prefixes of engines that can be asked for many draws."""
+BATCHED = ("flashspec", "flashspec-onehot", "flashspec-typical", "economize", "economize-typical")
+"""Engines that verify a batch in one call, so that they can be asked for many draws."""
 
 LONGEST = "economize-tree-iid"
 """The engine that a smaller run left nearest to doubt."""
+
+REAL = "texts of SmolLM2"
+"""Way of the audit of assisted generation on a real model, drafted by its own first layers."""
 
 TEXTS = ("transformers-generate",)
 """Prefixes of those that generate whole texts, at tens of tokens a second."""
@@ -57,9 +71,9 @@ class Config:
     alpha: float = 1e-6
     size: int = 24
     positions: int = 8
-    many: int = 400_000
-    few: int = 40_000
-    texts: int = 2_048
+    many: int = 200_000
+    few: int = 20_000
+    texts: int = 512
     tree: int = 2_500_000
     drafts: int = 4
     seed: int = 0
@@ -70,7 +84,7 @@ class Config:
             return self.tree
         if key.startswith(TEXTS):
             return self.texts
-        return self.many if key.startswith(BATCHED) else self.few
+        return self.many if key in BATCHED else self.few
 
 
 def laws(config: Config, one: Engine) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +102,8 @@ def audit_one(config: Config, key: str, way: str) -> dict[str, Any]:
     one = engine(key)
     if isinstance(one, ChainEngine):
         one = replace(one, drafts=1 if way == "one draft" else config.drafts)
-    found = _stream(config, one) if way == "stream" else _draws(config, one, way)
+    ways = {"stream": _stream, REAL: _real_texts}
+    found = ways[way](config, one) if way in ways else _draws(config, one, way)
     return {
         "engine": one.distribution,
         "version": one.version(),
@@ -128,6 +143,19 @@ def _stream(config: Config, one: Engine) -> dict[str, Any]:
         report = audit.report()
         if report.biased or report.tokens >= tokens:
             break
+    return _stream_row(audit)
+
+
+def _real_texts(config: Config, one: Engine) -> dict[str, Any]:
+    assert isinstance(one, TransformersGenerate)
+    model, audit = load("smollm2"), StreamAudit(config.alpha)
+    for seed, prompt in enumerate(PROMPTS):
+        audit.update(one.real_text(model, EXIT, model.encode(prompt), config.seed + seed))
+    return _stream_row(audit)
+
+
+def _stream_row(audit: StreamAudit) -> dict[str, Any]:
+    report = audit.report()
     return {
         "draws": report.tokens,
         "impossible": report.impossible,
@@ -152,8 +180,9 @@ def keys(only: list[str]) -> list[tuple[str, str]]:
         except MissingDependency as missing:
             print(missing, file=sys.stderr)
             continue
-        ways = ("one draft", "blocks", "stream") if isinstance(one, ChainEngine) else ("blocks",)
-        found += [(key, way) for way in dict.fromkeys((*ways, "stream"))]
+        found += [(key, "one draft")] if isinstance(one, ChainEngine) else []
+        found += [(key, "blocks"), (key, "stream")]
+        found += [(key, REAL)] if key == "transformers-generate" else []
     return found
 
 

@@ -88,7 +88,8 @@ class Autodraft(Engine):
 
         Parents are numbered among the drafts; a draft that is its own parent follows the context.
         """
-        text, parents, places, level = [contexts], [], [0], [-1]
+        text, places, level = [contexts], [0], [-1]
+        parents: list[int] = []
         for depth in range(1, self.levels + 1):
             children = []
             for parent in level:
