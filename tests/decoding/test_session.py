@@ -1,0 +1,155 @@
+"""Sessions of small untrained transformers: trees, ragged batches, rollback, faults."""
+
+import numpy as np
+import pytest
+
+from spectheory.decoding.session import LogitRows, Nodes
+from spectheory.errors import InputError, ModelFailure
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from spectheory.decoding.transformer import TransformerModel  # noqa: E402
+
+SIZES = {"vocab_size": 31, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3}
+SIZES |= {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 600}
+TEXT = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8])
+
+
+def built(family):
+    torch.manual_seed(0)
+    if family == "gpt2":
+        config = transformers.GPT2Config(
+            vocab_size=31, n_positions=600, n_embd=16, n_layer=2, n_head=2,
+            bos_token_id=0, eos_token_id=0,
+        )  # fmt: skip
+        module = transformers.GPT2LMHeadModel(config)
+    elif family == "mistral":  # one sliding window for all layers
+        config = transformers.MistralConfig(**SIZES, sliding_window=3)
+        module = transformers.MistralForCausalLM(config)
+    elif family == "gemma3":  # windows in some layers
+        config = transformers.Gemma3TextConfig(**SIZES, head_dim=8, sliding_window=3)
+        config.layer_types = ["sliding_attention", "full_attention", "sliding_attention"]
+        module = transformers.Gemma3ForCausalLM(config)
+    elif family == "qwen2":
+        module = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**SIZES))
+    else:
+        module = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES))
+    return TransformerModel(module, tokenizer=None, name=family)
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2", "mistral", "gemma3", "qwen2"])
+def model(request):
+    return built(request.param)
+
+
+def alone(model, *tokens):
+    """Logits behind a text, from a pass of its own without a cache."""
+    return model.logits(np.array(tokens))[-1]
+
+
+def close(found, expected):
+    np.testing.assert_allclose(np.asarray(found), expected, atol=2e-6)
+
+
+def test_ragged_trees_grow_are_pruned_and_grow_again(model):
+    session, texts = model.session(3), [list(TEXT[:9]), list(TEXT[:1]), []]
+    session.extend([Nodes.chain(text, 0) for text in texts])
+    session.keep([range(len(text)) for text in texts])
+    first = session.extend(
+        [Nodes([7, 8, 9], [-1, -1, 0], 3), Nodes([10], [-1], 1), Nodes([11, 12], [-1, 0], 1)]
+    )
+    close(first[0].logits[0], alone(model, *texts[0], 7))
+    close(first[0].logits[1], alone(model, *texts[0], 8))
+    close(first[0].logits[2], alone(model, *texts[0], 7, 9))
+    close(first[1].logits[0], alone(model, *texts[1], 10))
+    close(first[2].logits[0], alone(model, 11, 12))
+    # Nodes may be hung below any that are pending, and a text may sit a turn out.
+    second = session.extend([Nodes([13, 14], [1, 2], 2), Nodes([], [], 0), Nodes([15], [-1], 1)])
+    close(second[0].logits[0], alone(model, *texts[0], 8, 13))
+    close(second[0].logits[1], alone(model, *texts[0], 7, 9, 14))
+    assert len(second[1]) == 0
+    close(second[2].logits[0], alone(model, 15))
+    session.keep([[1, 3], [], [0, 1]])
+    texts = [[*texts[0], 8, 13], texts[1], [11, 12]]
+    session.select([2, 0])
+    last = session.extend([Nodes.chain([16, 17], 2), Nodes.chain([18], 1)])
+    close(last[0].logits[1], alone(model, 11, 12, 16, 17))
+    close(last[1].logits[0], alone(model, *texts[0], 18))
+
+
+def test_the_cache_grows(model):
+    tokens = np.resize(TEXT, 300)
+    session = model.session(1)
+    for start in range(0, 300, 60):
+        [rows] = session.extend([Nodes.chain(tokens[start : start + 60], 1)])
+        session.keep([range(60)])
+    close(rows.logits[0], alone(model, *tokens))
+
+
+def test_rejected_tokens_leave_no_trace(model):
+    """The same bits, whether or not something else was read and forgotten in between."""
+    found = []
+    for detour in (False, True):
+        session = model.session(1)
+        session.extend([Nodes.chain(TEXT[:5], 0)])
+        session.keep([range(5)])
+        if detour:
+            session.extend([Nodes([30, 29, 28], [-1, 0, -1], 3)])
+            session.keep([[]])
+        [rows] = session.extend([Nodes.chain(TEXT[5:8], 3)])
+        found.append(np.asarray(rows.logits))
+    np.testing.assert_array_equal(*found)
+
+
+def test_rows_become_laws_by_the_parameters_of_the_request():
+    from spectheory.decoding.sampling import Sampling
+
+    rows = LogitRows(torch.log(torch.tensor([[0.5, 0.3, 0.2]])))
+    np.testing.assert_allclose(rows.law(0, Sampling()), [0.5, 0.3, 0.2], atol=1e-7)
+    np.testing.assert_allclose(rows.law(0, Sampling(top_k=2)), [0.625, 0.375, 0], atol=1e-7)
+    np.testing.assert_array_equal(rows.law(0, Sampling(0)), [1, 0, 0])
+
+
+def test_logits_that_are_no_numbers():
+    model = built("llama")
+    with torch.no_grad():
+        model.module.lm_head.weight[:, 0] = torch.nan
+    with pytest.raises(ModelFailure, match="`llama` returned NaN"):
+        model.session(1).extend([Nodes.chain(TEXT, 1)])
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")]
+)
+def test_out_of_memory_says_what_would_need_less(error, monkeypatch):
+    model = built("llama")
+
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr(model, "_pass", full)
+    with pytest.raises(MemoryError, match=r"12 tokens of 2 texts.*smaller batch"):
+        model.session(2).extend([Nodes.chain(TEXT, 1)] * 2)
+
+
+def test_other_errors_are_not_taken_for_memory(monkeypatch):
+    model = built("llama")
+
+    def broken(*_, **__):
+        raise RuntimeError("shapes")
+
+    monkeypatch.setattr(model, "_pass", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        model.session(1).extend([Nodes.chain(TEXT, 1)])
+
+
+def test_models_that_cannot_forget_are_refused():
+    model = built("llama")
+    model.module._is_stateful = True
+    with pytest.raises(InputError, match="recurrent state"):
+        model.session(1)
+    model = built("qwen2")
+    model.module.config.layer_types = ["linear_attention", "full_attention", "full_attention"]
+    with pytest.raises(InputError, match="layers of type linear_attention"):
+        model.session(1)
