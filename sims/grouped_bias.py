@@ -119,10 +119,11 @@ def measured_bias(
     """Mean total variation to the target over positions, from draws, and its standard error.
 
     Args:
-        law: ``(n, V)`` the declared output law; it says which tokens are favoured.
+        law: ``(n, V)`` the declared output law; it says which tokens are favoured. Of a lossless
+            rule, those that the draft favours are counted, and the mean must be 0.
         draws: outputs a position.
     """
-    favoured = law > target
+    favoured = (draft if rule.lossless else law) > target
     expected = (target * favoured).sum(axis=-1)
     hits = np.zeros((draws, len(target)))
     for i in range(draws):
