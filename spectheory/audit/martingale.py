@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from spectheory.errors import InputError, ShapeError
-from spectheory.kernels.betting import place_bets
 
 BETS = np.concatenate([side * 0.95 * 2.0 ** -np.arange(0.0, 13.0, 0.75) for side in (-1, 1)])
 """Constant bets, evenly apart in logarithm: the best of them grows at 93 % of the best rate or
@@ -84,6 +83,8 @@ class TestMartingale:
             ShapeError: another number of tests.
             InputError: NaN, or a score outside [-1, 1].
         """
+        from spectheory.kernels.betting import place_bets
+
         scores = np.asarray(scores, dtype=np.float64)
         if scores.ndim == 1 and len(self.names) == 1:
             scores = scores[:, None]

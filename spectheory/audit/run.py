@@ -31,7 +31,7 @@ COINCIDENCE = -60.0
 """Two chunks are equal by chance with at most this log-probability before that is an error."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """What to audit, and how far to go; with the same job and sampler, the same report.
 

@@ -58,7 +58,7 @@ def draw(
     """
     try:
         returned = sampler(target, draft, n, seed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an exit must not pass for the audit's own
         raise SamplerFailure(
             f"the sampler raised {type(error).__name__} at n = {n}, seed = {seed}: {error}"
         ) from error
@@ -185,7 +185,7 @@ def _module(where: str) -> ModuleType:
         return module
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"`{where}` cannot be imported: {type(error).__name__}: {error}"
         ) from error

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectheory.cli.arguments import add_json, add_sampling, count, mass, rate, seed
 from spectheory.cli.output import note, print_json
-from spectheory.errors import InputError
+from spectheory.errors import ChecksumMismatch, InputError, ModelFailure, SourceUnavailable
 
 if TYPE_CHECKING:
     from spectheory.audit.report import AuditReport
@@ -103,11 +104,13 @@ def run(options: argparse.Namespace) -> int:
         check_report_name(options.report)
     if (options.stream is None) == (options.sampler is None):
         raise InputError("give a sampler to draw from, or --stream with a record; not both")
-    if options.stream is not None:
-        from spectheory.cli.audit_stream import run_stream
+    from spectheory.cli.audit_stream import run_stream
 
-        return run_stream(options)
-    return run_sampler(options)
+    try:
+        return run_sampler(options) if options.stream is None else run_stream(options)
+    except (SourceUnavailable, ChecksumMismatch, ImportError, ModelFailure, MemoryError) as error:
+        # Elsewhere exit code 1, which here says "biased" and nothing else.
+        raise InputError(str(error) or type(error).__name__) from error
 
 
 def run_sampler(options: argparse.Namespace) -> int:
@@ -188,6 +191,8 @@ def check_report_name(path: Path) -> None:
         raise InputError(f"`--report` {path}: expected a name ending in .html or .md")
     if not path.absolute().parent.is_dir():
         raise InputError(f"`--report` {path}: no such folder")
+    if find_spec("matplotlib") is None:
+        raise InputError("`--report` needs `matplotlib`: pip install 'spectheory[cli]'")
 
 
 def acceptance(text: str) -> float | str:

@@ -16,6 +16,7 @@ from sims.bench import synthetic
 from spectheory.audit.power import plan_audit
 from spectheory.audit.run import Job, audit_sampler
 from spectheory.audit.sampler import rejection_sampler
+from spectheory.errors import MissingDependency
 
 LOSSLESS = "spectheory.audit.sampler:rejection_sampler"
 TARGET, DRAFT = synthetic(300, 1.0, 1)
@@ -207,6 +208,15 @@ def test_a_plan_says_how_many_draws(run, laws):
     assert "--target" in run("audit", "--plan", 0.02).complaint
 
 
+def test_exit_code_1_says_biased_and_nothing_else(run, laws, monkeypatch):
+    def fails(*_):
+        raise MissingDependency("reports need a package")
+
+    monkeypatch.setattr("spectheory.cli.audit_report.write_report", fails)
+    few = ["--max-draws", 1_000, "--report", "x.md"]
+    assert "need a package" in run("audit", LOSSLESS, *laws, *few).complaint
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -231,6 +241,8 @@ def test_bad_files_and_samplers_are_refused(run, saved, laws, tmp_path):
     assert "shape" in run("audit", LOSSLESS, "--target", p, "--draft", flat).complaint
     (tmp_path / "wrong.py").write_text("def sampler(p, q, n, seed):\n    return [0.5] * n\n")
     assert "integer token ids" in run("audit", f"{tmp_path}/wrong.py:sampler", *laws).complaint
+    (tmp_path / "leaves.py").write_text("def sampler(p, q, n, seed):\n    raise SystemExit(0)\n")
+    assert "SystemExit" in run("audit", f"{tmp_path}/leaves.py:sampler", *laws).complaint
     (tmp_path / "state.npz").write_bytes(b"no state")
     broken = run("audit", LOSSLESS, *laws, "--resume", tmp_path / "state.npz")
     assert "not the state" in broken.complaint
