@@ -110,7 +110,10 @@ class GaussianRatio(RatioLaw):
         values = np.minimum(flat, 0.0)  # what it is for caps outside the range of the ratio
         order = [int(i) for i in np.argsort(flat) if self.least < flat[i] < self.most]
         while order:
-            last = flat[order[0]] + _BLOCK
+            first = flat[order[0]]
+            last = first + _BLOCK
+            if self.stationary is not None and first <= self.stationary < last:
+                last = self.stationary  # beyond it the path bends to the other side
             size = next((n for n, i in enumerate(order) if flat[i] > last), len(order))
             block, order = order[:size], order[size:]
             values[block] = self._block(flat[block])
