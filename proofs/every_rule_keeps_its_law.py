@@ -36,6 +36,8 @@ from spectheory.verification.typical import Typical
 
 TWO_TOKENS = ("gumbel_list", "grouped_window", "lantern_plus_plus")
 """Rules whose laws over three tokens fall into too many regions, or of too high a degree."""
+LEFT_OUT = (("gumbel_list", "heterogeneous"),)
+"""Rule and scheme whose k = 2 takes as long as ten others; the conformance suite checks it."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def cases(candidates: Iterable[VerificationRule]) -> Iterator[tuple[Verification
         if rule.serves(rule.schemes[0], 1):  # one draft has the same law under every scheme
             yield rule, rule.schemes[0], 1
         for key in rule.schemes:
-            if rule.serves(key, 2):
+            if rule.serves(key, 2) and (rule.key, key) not in LEFT_OUT:
                 yield rule, key, 2
 
 

@@ -5,7 +5,8 @@ draft, accept it with ``min(1, p / b)`` where b is the law of the picked draft, 
 ``(p - b)_+``: the output law is p.
 
 Assumptions: V = 2 with all orders and k = 2, for i.i.d. and heterogeneous drafts; V = 3 with two
-orders for drafts without replacement; all p, q and weights, zeros included.
+orders weighted 1/3 and 2/3 for drafts without replacement; all p, q (and weights for V = 2), zeros
+included.
 
 Machine-checked: the identity of rational functions in p, q and the weights on each region, on the
 library's `PriorityMixture` verdict and `base_of_order`; z3 proves that the regions are all.
@@ -16,6 +17,8 @@ Reference: khisti2025multi, Theorem 1 (canonical form); edmonds1970submodular (o
 """
 
 from __future__ import annotations
+
+from fractions import Fraction
 
 import numpy as np
 
@@ -33,12 +36,17 @@ CASES = (
 )
 
 
+THIRDS = np.array([Fraction(1, 3), Fraction(2, 3)], dtype=object)
+
+
 def prove(kind: type[PriorityMixture], key: str, ranks: np.ndarray) -> int:
-    """Two orders with any weights, k = 2; how many regions."""
+    """Two orders, k = 2, weighted in any way if V = 2; how many regions."""
     size, per_slot = ranks.shape[1], 2 if scheme(key).per_slot else 1
+    free = size == 2
 
     def statement(p: np.ndarray, *rest: object) -> None:
-        laws, weights = rest[:per_slot], simplex(rest[per_slot:])  # type: ignore[arg-type]
+        laws = rest[:per_slot]
+        weights = simplex(rest[per_slot:]) if free else THIRDS  # type: ignore[arg-type]
         q = np.stack(laws) if per_slot > 1 else laws[0]  # type: ignore[call-overload]
         if scheme(key).distinct and sum(mass > 0 for mass in q) < 2:
             return  # refused by the scheme: too few tokens to draw from
@@ -54,6 +62,8 @@ def prove(kind: type[PriorityMixture], key: str, ranks: np.ndarray) -> int:
     def a_weight(*arguments: object) -> list[Quantity]:
         return [arguments[-1], 1 - arguments[-1]]  # type: ignore[list-item, operator]
 
+    if not free:
+        return for_all_laws(size, statement, 1 + per_slot)
     return for_all_laws(size, statement, 1 + per_slot, extra=("w",), within=a_weight)
 
 

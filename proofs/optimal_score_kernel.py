@@ -87,8 +87,8 @@ def verify(
     value: Callable[..., Quantity] = optimum, make_plan: Callable[..., object] = score_kernel_plan
 ) -> Checked:
     """Check the statement for the library's value and plan, or for others that claim to be them."""
-    regions = for_all_laws(3, partial(is_attainable, value, 2), within=by_ratio, continuous=True)
     pairs = sum(plan_is_exact(make_plan, k) for k in (2, 3))
+    regions = for_all_laws(3, partial(is_attainable, value, 2), within=by_ratio, continuous=True)
     return Checked(
         f"V = 3, k = 2: all p, q; the plan on {pairs} pairs of a grid, k = 2, 3",
         f"{regions} regions run, z3: no other; plan in float64 to 1e-12",
