@@ -51,6 +51,11 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="torch device; CUDA if there is one")
     parser.add_argument("--dtype", help="torch dtype; float32 on CPU, bfloat16 on CUDA")
     parser.add_argument(
+        "--library-kernels",
+        action="store_true",
+        help="on CPU: only torch's own matrix kernels, which make short passes dear",
+    )
+    parser.add_argument(
         "--allow-unofficial",
         action="store_true",
         help="also use weights that only an unofficial copy offers",
@@ -144,12 +149,15 @@ def load_target(options: argparse.Namespace) -> TransformerModel:
     from spectheory.decoding.registry import load
 
     check_device(options.device, options.dtype)
-    return load(
+    target = load(
         options.target,
         allow_unofficial=options.allow_unofficial,
         device=options.device,
         dtype=options.dtype,
     )
+    if not options.library_kernels:
+        target.speed_up()
+    return target
 
 
 def check_device(device: str | None, dtype: str | None) -> None:

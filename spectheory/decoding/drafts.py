@@ -59,6 +59,8 @@ def draft_source(
         model = load(name, allow_unofficial=allow_unofficial, device=device)
     except UnknownName as error:
         raise UnknownName(f"no draft `{name}`; expected {SPELLINGS}") from error
+    if target.small_passes:
+        model.speed_up()
     return ModelDraft(model)
 
 

@@ -29,6 +29,7 @@ class TransformerModel:
         vocab_size: number of rows of the output head; a padded head counts in full.
         context: most tokens it looks back on; None if its configuration does not say.
         layers: number of transformer layers.
+        small_passes: whether `speed_up` has changed its layers.
     """
 
     def __init__(self, module: Any, tokenizer: Any, name: str) -> None:
@@ -39,6 +40,7 @@ class TransformerModel:
         config = module.config.get_text_config()
         self.context: int | None = getattr(config, "max_position_embeddings", None)
         self.layers = int(config.num_hidden_layers)
+        self.small_passes = False
         self._keeps_columns = "logits_to_keep" in inspect.signature(module.forward).parameters
 
     @classmethod
@@ -167,6 +169,16 @@ class TransformerModel:
         if self._keeps_columns:
             return self.module(**inputs, use_cache=True, logits_to_keep=keep).logits
         return self.module(**inputs, use_cache=True).logits[:, keep]
+
+    def speed_up(self) -> None:
+        """Make passes over a few tokens cheap on CPU; see `speed_up_small_passes`.
+
+        Drafts cut from the model share the change, and so does whoever else runs its module.
+        """
+        from spectheory.decoding.small_passes import speed_up_small_passes
+
+        if not self.small_passes:
+            self.small_passes = speed_up_small_passes(self.module) > 0
 
     def early_exit(self, layer: int) -> EarlyExit:
         """The draft model that stops after ``layer`` layers.
