@@ -211,11 +211,11 @@ def _learnt_growth(test: str, context: Context, law: np.ndarray, power: float) -
         at, length = np.sqrt(ends[:-1] * ends[1:]), np.diff(ends)
         # Scores are divided by the largest of them.
         most = [float((math.sqrt(t) * np.abs(lean) + FAR * noise).max()) for t in at.tolist()]
-        scale = length / np.clip(most, 1.0, CLIP)
-        drift = float((scale * np.sqrt(at)).sum()) * mean(lean, r - p)
-        scale /= np.clip(most, 1.0, CLIP)
-        square = float((scale * (at * mean(lean**2, r) + mean(noise**2, r))).sum())
-        doubt = square + 11 / 6 * n**2 * spread / min(max(most[-1], 1.0), CLIP) ** 2
+        unit = np.clip(most, 1.0, CLIP)
+        drift = float((length * np.sqrt(at) / unit).sum()) * mean(lean, r - p)
+        squares = at * mean(lean**2, r) + mean(noise**2, r)
+        square = float((length * squares / unit**2).sum())
+        doubt = square + 11 / 6 * n**2 * spread / float(unit[-1]) ** 2
         wealth: np.ndarray = BETS * (drift + quantile * math.sqrt(doubt)) - BETS**2 * square / 2
         return wealth
 
