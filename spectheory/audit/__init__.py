@@ -1,1 +1,1 @@
-"""Is this sampler's output law the target's? Exact enumeration, and tests that state their errors."""
+"""Is this sampler's output law the target's? Enumeration, and tests of stated error rates."""
