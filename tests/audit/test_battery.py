@@ -145,6 +145,17 @@ def test_contexts_may_change_with_every_draw():
     assert wrong.report().biased
 
 
+def test_a_context_that_shares_no_token_with_those_before_it():
+    contexts = [Context.of(np.array([0.5, 0.5, 0, 0])), Context.of(np.array([0, 0, 0.5, 0.5]))]
+    rng = np.random.default_rng(0)
+    audit = KnownTargetAudit(4, 1e-6)
+    for turn in range(4):
+        audit.update(2 * (turn % 2) + rng.integers(0, 2, 500), context=contexts[turn % 2])
+    assert not audit.report().biased
+    audit.update(np.full(100, 2), context=contexts[1])
+    assert audit.report().biased
+
+
 def test_a_token_the_target_excludes_settles_it():
     audit = KnownTargetAudit(3, 1e-6)
     audit.update(np.array([0, 2, 1]), context=SMALL[1])
