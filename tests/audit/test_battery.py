@@ -152,7 +152,7 @@ def test_a_context_that_shares_no_token_with_those_before_it():
     for turn in range(4):
         audit.update(2 * (turn % 2) + rng.integers(0, 2, 500), context=contexts[turn % 2])
     assert not audit.report().biased
-    audit.update(np.full(100, 2), context=contexts[1])
+    audit.update(np.full(1_000, 2), context=contexts[1])
     assert audit.report().biased
 
 
