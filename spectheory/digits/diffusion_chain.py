@@ -46,6 +46,9 @@ class Sampling:
 class TokenChain(DenoisingChain):
     """Denoising of one token a row, given the states of the model's backbone.
 
+    The network computes in float32, whose last bits depend on how many rows are computed at once;
+    rules are exact up to that.
+
     Args:
         model: of the states.
         states: ``(n, width)``, one for each row.
