@@ -46,7 +46,7 @@ def biased_on_purpose(one: Engine) -> bool:
 
 
 def draws(key: str) -> int:
-    return 4_000 if key.startswith(SLOW) else 60_000
+    return 4_000 if key.startswith(SLOW) else 30_000
 
 
 @pytest.mark.parametrize("key", STEPPING)
@@ -74,7 +74,7 @@ def test_streams_have_the_law_that_is_claimed(key):
     target = TabularModel([rows[0, 0], target_of(one, rows[0])])
     draft = TabularModel([rows[0, 0], 0.4 * rows[0] + 0.6 * rows[1]])
     audit = StreamAudit(ALPHA)
-    requests = 100 if key.startswith(SLOW) else 1_000
+    requests = 60 if key.startswith(SLOW) else 500
     for steps in one.decode(target, draft, requests=requests, steps=15, seed=1):
         audit.update(steps)
     report = audit.report()
