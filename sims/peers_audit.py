@@ -210,7 +210,8 @@ def render(config: Config, table: Any) -> str:
         f"# Public engines under audit at alpha = {config.alpha:g}",
         "",
         f"V = {config.size}, {config.positions} pairs of laws that take turns; a stream runs over "
-        "order-1 table models. An audit stops where bias is found. The bounds are on what it could "
+        "order-1 table models, and an audit stops where bias is found. Engines of one rule share tapes, "
+        "so their figures can be equal. The bounds are on what a pass could "
         "have missed: total variation towards the draft or away from it, and the probability of "
         f"any single token, averaged over positions; they fail with probability {config.alpha:g} "
         "at most. Made by `python -m sims.peers_audit`.",
@@ -224,7 +225,8 @@ def render(config: Config, table: Any) -> str:
         if row["impossible"]:
             verdict += f" ({row['impossible']} tokens of probability 0)"
         kind = row["adapter"].removeprefix(row["engine"]).strip("-")
-        bounds = ["" if row[b] is None else f"{row[b]:.2%}" for b in _BOUNDS]
+        told = not row["biased"]
+        bounds = [f"{row[b]:.2%}" if told and row[b] is not None else "" for b in _BOUNDS]
         lines.append(
             f"| {row['engine']} {row['version']} {kind} | `{row['function']}` | {row['claim']} | "
             f"{row['way']} | {row['draws']:,} | {row['p_bound']:.1g} | {verdict} | "
