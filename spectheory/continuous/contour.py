@@ -35,14 +35,18 @@ _BEND = 0.36
 """Slope of the hyperbola: well below 1, so that a Gaussian's ``exp(s^2)`` still decays on it."""
 
 
-def saddle(log_real: Callable[[float], float], low: float, high: float) -> float:
-    """Minimiser of a convex function on an open interval, either end of which may be infinite."""
-    if math.isinf(low) or math.isinf(high):
-        inner = high if math.isinf(low) else low
-        sign, step = (-1.0 if math.isinf(low) else 1.0), 1.0
-        while log_real(inner + 2 * sign * step) < log_real(inner + sign * step):
-            step *= 2
-        low, high = sorted((inner, inner + 2 * sign * step))
+def saddle(log_real: Callable[[float], float], near: float, far: float) -> float:
+    """Minimiser of a convex function between ``near`` and ``far``, which may be infinite.
+
+    The search starts at ``near`` and doubles its step, so the scale of the minimum is found even
+    where the interval is longer by many orders.
+    """
+    sign = math.copysign(1.0, far - near)
+    room = abs(far - near)
+    step = min(0.5, room / 4)
+    while 2 * step < room and log_real(near + 2 * sign * step) < log_real(near + sign * step):
+        step *= 2
+    low, high = sorted((near, near + sign * min(2 * step, room)))
     found = minimize_scalar(
         log_real, bounds=(low, high), method="bounded", options={"xatol": 1e-4 * (high - low)}
     )
@@ -108,6 +112,6 @@ def log_integrals(
                     return np.sign(now), np.log(np.abs(now)) + top[:, 0]
         before = now
     raise InputError(
-        "the law of the likelihood ratio cannot be inverted to 13 digits for this pair (nearly "
-        "equal covariances in few dimensions?); `monte_carlo_overlap` gives an interval"
+        "the law of the likelihood ratio cannot be inverted to 13 digits for this pair; "
+        "covariances on very different scales?"
     )

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.continuous.couple_rejection import maximal_acceptance
 from spectheory.continuous.coupling import Coupled, DraftedCoupling, first_accepted
 from spectheory.continuous.gaussian import Gaussian
+from spectheory.continuous.overlap import exact_overlap
 from spectheory.continuous.pair import ContinuousPair
 
 
@@ -50,7 +50,7 @@ class ReflectionCoupling(DraftedCoupling):
         return Coupled(sample, slot, np.zeros(len(slot), dtype=np.int64), drafts)
 
     def _acceptance(self, pair: ContinuousPair, k: int) -> float:
-        return maximal_acceptance(pair)
+        return exact_overlap(pair).value
 
 
 def needs_one_covariance(pair: ContinuousPair) -> str:

@@ -14,9 +14,8 @@ from spectheory.continuous.coupling import (
     log_ratios,
     replaced,
 )
-from spectheory.continuous.overlap import overlap
+from spectheory.continuous.overlap import exact_overlap
 from spectheory.continuous.pair import ContinuousPair
-from spectheory.errors import NoRatioLaw
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,4 @@ class RejectionCoupling(DraftedCoupling):
         return replaced(pair, drafts, first_accepted(chance, rng), lambda log_r: log_r, rng)
 
     def _acceptance(self, pair: ContinuousPair, k: int) -> float:
-        return maximal_acceptance(pair)
-
-
-def maximal_acceptance(pair: ContinuousPair) -> float:
-    """``1 - TV``, exactly.
-
-    Raises:
-        NoRatioLaw: only an estimate can be had.
-    """
-    found = overlap(pair, np.random.default_rng(0), draws=4)
-    if not found.exact:
-        raise NoRatioLaw("the overlap of this pair is not known exactly; `overlap` estimates it")
-    return found.value
+        return exact_overlap(pair).value

@@ -13,8 +13,8 @@ from spectheory.continuous.couple_reflection import (
     standard_noise,
     standard_shift,
 )
-from spectheory.continuous.couple_rejection import maximal_acceptance
 from spectheory.continuous.coupling import Coupled, DraftedCoupling, first_accepted
+from spectheory.continuous.overlap import exact_overlap
 from spectheory.continuous.pair import ContinuousPair
 
 
@@ -60,7 +60,7 @@ class ShiftCoupling(DraftedCoupling):
         return Coupled(sample, slot, np.zeros(len(slot), dtype=np.int64), drafts)
 
     def _acceptance(self, pair: ContinuousPair, k: int) -> float:
-        return maximal_acceptance(pair)
+        return exact_overlap(pair).value
 
 
 def residual_coordinate(distance: float, uniforms: np.ndarray) -> np.ndarray:

@@ -23,7 +23,8 @@ from spectheory.continuous.gaussian import Gaussian
 from spectheory.continuous.ratio_law import RatioLaw
 
 _BLOCK = 0.5
-"""Caps whose logarithms differ by at most this share one path."""
+"""Caps whose logarithms differ by at most this, and by no more than the log ratio's own spread,
+share one path."""
 
 
 class GaussianRatio(RatioLaw):
@@ -75,11 +76,11 @@ class GaussianRatio(RatioLaw):
         return float(self.log_moment(np.array([float(power)]))[0])
 
     def divergence(self) -> float:
-        excess = self.variances - 1 - np.log(self.variances)
+        excess = _excess(self.variances - 1)
         return 0.5 * float(self.counts @ (excess + self.shifts))
 
     def reverse_divergence(self) -> float:
-        excess = 1 / self.variances - 1 + np.log(self.variances)
+        excess = _excess(1 / self.variances - 1)
         return 0.5 * float(self.counts @ (excess + self.shifts / self.variances))
 
     def log_supremum(self) -> float:
@@ -111,7 +112,7 @@ class GaussianRatio(RatioLaw):
         order = [int(i) for i in np.argsort(flat) if self.least < flat[i] < self.most]
         while order:
             first = flat[order[0]]
-            last = first + _BLOCK
+            last = first + min(_BLOCK, math.sqrt(self.reverse_divergence()))
             if self.stationary is not None and first <= self.stationary < last:
                 last = self.stationary  # beyond it the path bends to the other side
             size = next((n for n, i in enumerate(order) if flat[i] > last), len(order))
@@ -128,12 +129,19 @@ class GaussianRatio(RatioLaw):
                 return math.inf
             return self.log_affinity(s) - s * middle - math.log(poles)
 
-        low, high = 0.0, 1.0
+        near, far = 0.0, 1.0
         if middle < -self.reverse_divergence():
-            low, high = self.lowest, 0.0
+            near, far = 0.0, self.lowest
         elif middle > self.divergence():
-            low, high = 1.0, self.highest
-        at = saddle(real, low, high)
+            near, far = 1.0, self.highest
+        at = saddle(real, near, far)
+        # C stays below c at low caps and below 1 at high ones; elsewhere it is the integral.
+        limit = None if 0 < at < 1 else log_caps if at < 0 else np.zeros_like(log_caps)
+        if limit is not None:
+            # Markov's inequality: (c - r)_+ and (r - c)_+ are at most c^(1-s) r^s.
+            most = self.log_affinity(at) + (1 - at) * log_caps - limit
+            if np.all(most < -50):
+                return limit
         sign, log_value = log_integrals(
             lambda s: self.log_moment(s) - np.log(s) - np.log(1 - s),
             lambda s: (1 - s) * log_caps[:, None],
@@ -141,10 +149,9 @@ class GaussianRatio(RatioLaw):
             self._scale(at, real),
             self._side(middle),
         )
-        if (low, high) == (0.0, 1.0):
+        if limit is None:
             return log_value
-        # log_integrals gives minus the shortfall of C from c (left) or from 1 (right).
-        limit = log_caps if high == 0.0 else np.zeros_like(log_caps)
+        # Outside (0, 1) the integral is minus the shortfall from the limit.
         return limit + np.log1p(np.minimum(sign, 0) * np.exp(np.minimum(log_value - limit, 0.0)))
 
     def _scale(self, at: float, real: Any) -> float:
@@ -218,3 +225,8 @@ def gaussian_ratio(target: Gaussian, draft: Gaussian) -> GaussianRatio:
         shifts = (axes.T @ centred) ** 2
     kinds, counts = np.unique(np.stack([variances, shifts]), axis=1, return_counts=True)
     return GaussianRatio(kinds[0], kinds[1], counts.astype(np.float64))
+
+
+def _excess(x: np.ndarray) -> np.ndarray:
+    """``x - log(1 + x)`` for x > -1, without cancellation at 0."""
+    return np.where(np.abs(x) < 1e-4, x**2 * (0.5 - x * (1 / 3 - x / 4)), x - np.log1p(x))

@@ -91,22 +91,30 @@ def overlap(
     >>> found.value, found.exact, found.method
     (0.617075077, True, 'closed form: Gaussians with one covariance')
     """
-    closed = closed_form_overlap(pair)
-    if closed is not None:
-        return _exact(closed.log, f"closed form: {closed.name}")
     try:
-        return _exact(float(ratio_law(pair).log_capped(0.0)), ratio_law(pair).method)
+        return exact_overlap(pair)
     except NoRatioLaw:
         if rng is None:
             raise InputError(
                 "nothing exact is known for this pair; pass `rng` for an estimate with an interval"
             ) from None
-        mean, width = mixture_mean(pair, "overlap", rng, draws, error_rate)
-        low, high = max(mean - width, 0.0), min(mean + width, 1.0)
-        log = math.log(mean) if mean > 0 else -math.inf
-        return Overlap(mean, log, f"Monte Carlo, {draws} draws", low, high, error_rate)
+    mean, width = mixture_mean(pair, "overlap", rng, draws, error_rate)
+    low, high = max(mean - width, 0.0), min(mean + width, 1.0)
+    log = math.log(mean) if mean > 0 else -math.inf
+    return Overlap(mean, log, f"Monte Carlo, {draws} draws", low, high, error_rate)
 
 
-def _exact(log: float, method: str) -> Overlap:
+def exact_overlap(pair: ContinuousPair) -> Overlap:
+    """The pair's overlap by closed form, else from the law of its ratio.
+
+    Raises:
+        NoRatioLaw: neither is known.
+    """
+    closed = closed_form_overlap(pair)
+    if closed is not None:
+        log, method = closed.log, f"closed form: {closed.name}"
+    else:
+        law = ratio_law(pair)
+        log, method = float(law.log_capped(0.0)), law.method
     value = math.exp(log)
     return Overlap(value, log, method, value, value, 0.0)

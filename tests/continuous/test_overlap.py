@@ -79,6 +79,20 @@ def test_contour_against_the_closed_form_of_a_shift(distance):
     )
 
 
+@pytest.mark.parametrize("gap", [1e-6, 1e-9, 1e-12, 1e-15])
+@pytest.mark.parametrize("shift", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("dimension", [1, 100])
+def test_covariances_that_nearly_agree(gap, shift, dimension):
+    """C moves by at most the total variation of the two targets, ``sqrt(KL / 2)``."""
+    log_caps = np.array([-3.0, -1e-3, 0.0, 1e-3, 1.0])
+    mean = np.zeros(dimension)
+    mean[0] = shift
+    near = gaussian_ratio(Gaussian(mean, (1 + gap) ** 2), Gaussian(np.zeros(dimension)))
+    same = gaussian_ratio(Gaussian(mean), Gaussian(np.zeros(dimension)))
+    moved = np.abs(near.capped(np.exp(log_caps)) - same.capped(np.exp(log_caps)))
+    assert np.all(moved <= 1.001 * gap * math.sqrt(dimension / 2) + 1e-14)
+
+
 def test_contour_against_level_crossings_for_normals_of_two_spreads():
     log_caps = np.linspace(-6, 3, 40)
     contour = gaussian_ratio(Gaussian(0.3, 4.0), Gaussian(1.0, 0.49))
