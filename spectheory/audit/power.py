@@ -9,7 +9,8 @@ standard deviations, has
     variance  n + (11/6) n^2 Var(d / w) / K,
 
 and its scale follows the largest score. Leading order: a plan is a guide, to be read beside
-measured power.
+measured power (sims/audit_power.py). It is too hopeful where a few cells carry all of the bias and
+their score is cut off, as with a lost tail under Pearson's test.
 """
 
 from __future__ import annotations
