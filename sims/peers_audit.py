@@ -210,11 +210,11 @@ def render(config: Config, table: Any) -> str:
         f"# Public engines under audit at alpha = {config.alpha:g}",
         "",
         f"V = {config.size}, {config.positions} pairs of laws that take turns; a stream runs over "
-        "order-1 table models, and an audit stops where bias is found. Engines of one rule share tapes, "
-        "so their figures can be equal. The bounds are on what a pass could "
-        "have missed: total variation towards the draft or away from it, and the probability of "
-        f"any single token, averaged over positions; they fail with probability {config.alpha:g} "
-        "at most. Made by `python -m sims.peers_audit`.",
+        "order-1 table models. An audit stops where bias is found. Engines that implement one rule "
+        "are given the same seeds, so their figures can be equal. The bounds are on what a pass "
+        "could have missed: total variation towards the draft or away from it, and the probability "
+        "of any single token, averaged over positions; they fail with probability "
+        f"{config.alpha:g} at most. Made by `python -m sims.peers_audit`.",
         "",
         "| engine | function | claim | audited | draws | p-value at most | verdict | towards draft "
         "| single token |",
@@ -224,11 +224,12 @@ def render(config: Config, table: Any) -> str:
         verdict = "biased" if row["biased"] else "no evidence of bias"
         if row["impossible"]:
             verdict += f" ({row['impossible']} tokens of probability 0)"
-        kind = row["adapter"].removeprefix(row["engine"]).strip("-")
+        kind = row["adapter"].removeprefix(row["engine"].partition("-sd")[0]).strip("-")
         told = not row["biased"]
+        name = f"{row['engine']} {row['version']}" + (f", {kind}" if kind else "")
         bounds = [f"{row[b]:.2%}" if told and row[b] is not None else "" for b in _BOUNDS]
         lines.append(
-            f"| {row['engine']} {row['version']} {kind} | `{row['function']}` | {row['claim']} | "
+            f"| {name} | `{row['function']}` | {row['claim']} | "
             f"{row['way']} | {row['draws']:,} | {row['p_bound']:.1g} | {verdict} | "
             f"{' | '.join(bounds)} |"
         )
