@@ -27,7 +27,8 @@ class RankCoupling(DraftedCoupling):
     Drafts are ranked along the line (along the mean shift for Gaussians with one covariance). The
     pick has density ``q(x) f(U)`` with ``U = Q(X <= x)`` and f the mixture of the ranks' Beta
     densities, so it is accepted with ``min(1, r / f(U))``; the residual is ``(p - q f)_+``.
-    Lossless for any weights, and never above the optimum.
+    Lossless for any weights, and never above the optimum. `acceptance` is a sum over 20,000 cells,
+    right to 1e-6 with heavy tails and to 1e-8 without.
 
     Args:
         weights: of the ranks, lowest first, with sum 1; None takes the best ones, by linear
