@@ -69,7 +69,7 @@ class Config:
         many: draws of a batched engine.
         few: of one that takes a request at a time.
         texts: tokens of one that generates texts.
-        tree: tokens of independent draft trees, over a million rounds.
+        tree: tokens of independent draft trees, of which a round emits about 2.5.
         drafts: of a block.
         seed: of laws and draws.
     """
