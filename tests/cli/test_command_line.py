@@ -80,7 +80,7 @@ def test_reader_that_goes_away_is_no_traceback():
     assert process.wait(timeout=120) == 141
 
 
-PARTS = {"bench": ["bench", "decode"], "continuous": ["continuous", "demo"]}
+PARTS = {"bench": ["bench", "decode"]}
 """Commands whose options belong to a subcommand."""
 
 
