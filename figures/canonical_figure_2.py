@@ -1,22 +1,27 @@
-"""Acceptance of every rule over a line of targets against a uniform draft of three tokens, k = 2.
+"""Two drafts of three equally likely tokens: acceptance of every rule over a line of targets.
 
-Reference: khisti2025multi, Figure 2 (the setting; every value is computed here, exactly).
+The setting of khisti2025multi, Figure 2: target (c, x, 1 - c - x), draft uniform, k = 2. Every
+value is exact, by enumeration on Fractions; the numbers beside it are from a linear program and
+formulas in independent code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import polars
 
+from figures._agreement import Compared, worked
 from sims.canonical_figure_2 import Config
 from spectheory.cli.style import look
+from spectheory.literature.reported import reported
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-reference = "khisti2025multi"
+references = ("khisti2025multi",)
 inputs = {"canonical_figure_2": Config()}
 size = (9.5, 5.6)
 SCHEMES = {"iid": "i.i.d. drafts", "without_replacement": "without replacement", "greedy": "greedy"}
@@ -49,3 +54,27 @@ def draw(figure: Figure, tables: dict[str, Any]) -> None:
     figure.supylabel("acceptance, P(output is one of the 2 drafts)")
     names = sorted(handles, key=lambda rule: (rule != "optimum", rule))
     figure.legend([handles[n] for n in names], names, loc="outside right center", frameon=False)
+
+
+WORKED = {
+    "optimal_iid": ("iid", "optimum"),
+    "k_seq": ("iid", "k_seq"),
+    "recursive": ("iid", "recursive"),
+    "optimal_without_replacement": ("without_replacement", "optimum"),
+    "recursive_without_replacement": ("without_replacement", "recursive_without_replacement"),
+    "greedy": ("greedy", "greedy_optimal"),
+}
+
+
+def compared(tables: dict[str, Any]) -> Iterator[Compared]:
+    """The worked points of the line."""
+    (data,) = tables.values()
+    source, entry = "worked_examples", "canonical_decomposition_figure_2"
+    for row in reported(source)[entry].value:
+        c, x = (float(Fraction(row[name])) for name in ("c", "x"))
+        here = data.filter(
+            ((polars.col("c") - c).abs() < 1e-12) & ((polars.col("x") - x).abs() < 1e-12)
+        )
+        for column, (scheme, rule) in WORKED.items():
+            value = here.filter((polars.col("scheme") == scheme) & (polars.col("rule") == rule))
+            yield Compared(worked(source, entry, row, column), value["acceptance"].item())

@@ -36,6 +36,7 @@ COMMANDS = (
     "generate",
     "bench",
     "demo",
+    "reproduce",
 )
 """One module of this package each: ``configure(parser)`` and ``run(options)``, which may return an
 exit code."""
