@@ -8,9 +8,9 @@ standard deviations, has
     mean      (2/3) n^(3/2) sum d^2 / w / sqrt(K)
     variance  n + (11/6) n^2 Var(d / w) / K,
 
-and its scale follows the largest score. Leading order: a plan is a guide, to be read beside
-measured power (sims/audit_power.py). It is too hopeful where a few cells carry all of the bias and
-their score is cut off, as with a lost tail under Pearson's test.
+and its scale follows the largest score. Scores are cut off where the audit cuts them off, which
+binds where a few cells carry all of the bias, as with a lost tail under Pearson's test. Leading
+order: a plan is a guide, to be read beside measured power (sims/audit_power.py).
 """
 
 from __future__ import annotations
@@ -207,15 +207,16 @@ def _learnt_growth(test: str, context: Context, law: np.ndarray, power: float) -
         size = math.sqrt(float((p**2 / weight**2).sum()))
         lean = (r - p) / weight / size  # the score is sqrt(t) of it, and noise
         noise = np.sqrt(r) / weight / size
-        spread = max(mean(lean**2, r) - mean(lean, r) ** 2, 0.0)
         ends = np.geomspace(min(FIRST, n), n, STEPS + 1)
         at, length = np.sqrt(ends[:-1] * ends[1:]), np.diff(ends)
+        signal = np.clip(np.sqrt(at)[:, None] * lean, -CLIP, CLIP)
         # Scores are divided by the largest of them.
-        most = [float((math.sqrt(t) * np.abs(lean) + FAR * noise).max()) for t in at.tolist()]
-        unit = np.clip(most, 1.0, CLIP)
-        drift = float((length * np.sqrt(at) / unit).sum()) * mean(lean, r - p)
-        squares = at * mean(lean**2, r) + mean(noise**2, r)
+        unit = np.clip((np.abs(signal) + FAR * noise).max(axis=1), 1.0, CLIP)
+        drift = float((length / unit * np.sum(signal * (r - p), axis=1)).sum())
+        squares = np.sum(signal**2 * r, axis=1) + mean(noise**2, r)
         square = float((length * squares / unit**2).sum())
+        lean = signal[-1] / math.sqrt(at[-1])
+        spread = max(mean(lean**2, r) - mean(lean, r) ** 2, 0.0)
         doubt = square + 11 / 6 * n**2 * spread / float(unit[-1]) ** 2
         wealth: np.ndarray = BETS * (drift + quantile * math.sqrt(doubt)) - BETS**2 * square / 2
         return wealth
