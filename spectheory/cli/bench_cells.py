@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -174,38 +172,3 @@ def run_peer(
         tokens = made[0, ids.shape[1] :].tolist()
         seconds = time.perf_counter() - start
     return Cell(seconds, tokens)
-
-
-class Journal:
-    """Finished work by key, one JSON line each, only ever appended to.
-
-    A run that was killed leaves at most one broken last line, which is passed over.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._done: dict[str, Any] = {}
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-                self._done[entry["key"]] = entry["value"]
-            except (ValueError, KeyError, TypeError):
-                continue
-        self._torn = bool(text) and not text.endswith("\n")
-
-    def get_or(self, key: Sequence[Any], make: Callable[[], Any]) -> Any:
-        """The value under a key, made and written if it is not there."""
-        name = json.dumps(key)
-        if name not in self._done:
-            value = make()
-            with open(self.path, "a", encoding="utf-8") as file:
-                line = json.dumps({"key": name, "value": value})
-                file.write("\n" * self._torn + line + "\n")
-            self._torn = False
-            self._done[name] = value
-        return self._done[name]
-
-    def cell(self, key: Sequence[Any], make: Callable[[], Cell]) -> Cell:
-        """A timed cell."""
-        return Cell(**self.get_or(key, lambda: asdict(make())))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spectheory.cli.bench_cells import PLAIN, Cell, Choice, Journal, Peer, run_choice, run_peer
+from spectheory.cli.bench_cells import PLAIN, Cell, Choice, Peer, run_choice, run_peer
 from spectheory.cli.bench_plan import calibrate, plan, step_cost, target_latency
+from spectheory.cli.journal import Journal
 from spectheory.cost.latency import LatencyTable
 from spectheory.cost.speedup import StepCost
 from spectheory.decoding.progress import progress
@@ -97,7 +99,7 @@ class BenchRun:
                 table = target_latency(self.target, contexts, MOST_TOKENS, repeats, show)
             return table.seconds.tolist()
 
-        seconds = self.journal.get_or(["latency", self.settings], measure)
+        seconds = self.journal.get_or(self._key("latency"), measure)
         return LatencyTable(contexts, tuple(range(1, MOST_TOKENS + 1)), np.array(seconds))
 
     def plans(
@@ -154,13 +156,13 @@ class BenchRun:
             self.new_tokens,
             j,
         )
-        return self.journal.cell(["apart", self.settings, plain, j], make)
+        return self._timed(self._key("apart", plain, j), make)
 
     def _calibrated(self, choice: Choice, j: int, written: Cell) -> dict[str, Any]:
         prompt = self.apart[j]
         text = np.array([*prompt, *written.tokens])
         make = partial(calibrate, self.target, self.sources[choice.draft], choice, prompt, text)
-        found: dict[str, Any] = self.journal.get_or(["plan", self.settings, choice, j], make)
+        found: dict[str, Any] = self.journal.get_or(self._key("plan", choice, j), make)
         return found
 
     def _cell(self, config: Choice | Peer, plans: Mapping[Choice, dict[str, Any]], i: int) -> Cell:
@@ -169,7 +171,7 @@ class BenchRun:
         if isinstance(config, Peer):
             helper = next(filter(None, map(assistant, self.sources.values())), None)
             make = partial(run_peer, self.target, config, prompt, self.new_tokens, number, helper)
-            return self.journal.cell(["peer", self.settings, config, i], make)
+            return self._timed(self._key("peer", config, i), make)
         tree = plans[config]["branching"] if config in plans else ()
         make = partial(
             run_choice,
@@ -181,7 +183,13 @@ class BenchRun:
             self.new_tokens,
             number,
         )
-        return self.journal.cell(["cell", self.settings, config, list(tree), i], make)
+        return self._timed(self._key("cell", config, list(tree), i), make)
+
+    def _key(self, kind: str, *what: Any) -> str:
+        return json.dumps([kind, self.settings, *what])
+
+    def _timed(self, key: str, make: Callable[[], Cell]) -> Cell:
+        return Cell(**self.journal.get_or(key, lambda: asdict(make())))
 
 
 def assistant(source: DraftSource) -> Any:

@@ -54,8 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Log logits, measure, print, save; what an earlier run finished is taken from disk."""
-    from spectheory.cli.demo_cells import Journal, measure_all
+    from spectheory.cli.demo_cells import measure_all
     from spectheory.cli.demo_plan import Config
+    from spectheory.cli.journal import Journal
 
     config = Config(
         Request.of(options.pair, options),
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     logged = logits(config, options.out, options.allow_unofficial)
     journal = Journal(options.out / "cells.jsonl")
-    done = sum(journal.get(config.cell_key(cell)) is not None for cell in cells)
+    done = sum(config.cell_key(cell) in journal for cell in cells)
     if done:
         note(f"{done} of {len(cells)} measurements were finished by an earlier run")
     with _progress(len(cells), done) as finished:

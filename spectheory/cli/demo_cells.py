@@ -1,18 +1,18 @@
-"""Measures the demonstration's cells, keeping each on disk as it is finished."""
+"""Measures the demonstration's cells; each is kept on disk as it is finished."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spectheory.audit.rates import MeasuredRates, map_threads, measure_rates
 from spectheory.cli.demo_plan import Cell, Config, Slot
+from spectheory.cli.journal import Journal
 from spectheory.cli.optimum import certified_optima
 from spectheory.cli.style import OPTIMUM
 from spectheory.distributions import from_logits
@@ -48,37 +48,6 @@ class Measured:
     method: str
     rows: list[int] | None
     seconds: float
-
-
-class Journal:
-    """Finished cells, one JSON line each, only ever appended to.
-
-    A run that was killed leaves at most one broken last line, which is passed over.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._done: dict[str, Measured] = {}
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-                self._done[entry["key"]] = Measured(**entry["measured"])
-            except (ValueError, KeyError, TypeError):
-                continue
-        self._torn = bool(text) and not text.endswith("\n")
-
-    def get(self, key: str) -> Measured | None:
-        """The cell with that key, if it was finished."""
-        return self._done.get(key)
-
-    def add(self, key: str, cell: Cell, measured: Measured) -> None:
-        """Write a finished cell."""
-        self._done[key] = measured
-        line = json.dumps({"key": key, "cell": cell, "measured": asdict(measured)})
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write("\n" * self._torn + line + "\n")
-        self._torn = False
 
 
 class Laws:
@@ -118,15 +87,14 @@ def measure_all(
 ) -> dict[Cell, Measured]:
     """Every cell of the configuration; those in the journal are not measured again."""
     results = {}
-    laws: Laws | None = None
+    laws = cache(partial(Laws, logged, config))  # none are needed if all is finished
+
+    def measured(cell: Cell) -> dict[str, Any]:
+        return asdict(measure(cell, laws().target, laws().draft(cell), config, threads))
+
     for cell in config.cells():
-        key = config.cell_key(cell)
-        known = journal.get(key)
-        if known is None:
-            laws = laws or Laws(logged, config)
-            known = measure(cell, laws.target, laws.draft(cell), config, threads)
-            journal.add(key, cell, known)
-        results[cell] = known
+        found = journal.get_or(config.cell_key(cell), partial(measured, cell), cell=cell)
+        results[cell] = Measured(**found)
         finished(cell)
     return results
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from spectheory.cli.bench_cells import Cell, Choice, Journal
+from spectheory.cli.bench_cells import Cell, Choice
 from spectheory.cli.bench_report import greedy_agreement, paired_ratio, summarise
 from spectheory.cost.speedup import StepCost
 
@@ -39,21 +39,6 @@ def test_a_summary_names_the_strongest_baseline_and_splits_the_gap():
         gap["ratio"], gap["tokens"] * gap["plain"] * np.prod([*gap["phases"].values()])
     )
     assert np.isclose(gap["tokens"], 2 / 1.5)
-
-
-def test_a_journal_survives_a_torn_line(tmp_path):
-    path = tmp_path / "cells.jsonl"
-    journal = Journal(path)
-    made = []
-    for key in (["a", 1], ["b", 2]):
-        assert journal.cell(key, lambda: made.append(1) or Cell(1.0, [3])).tokens == [3]
-    text = path.read_text()
-    path.write_text(text[:-10])
-    again = Journal(path)
-    again.cell(["a", 1], lambda: pytest.fail("was finished"))
-    again.cell(["b", 2], lambda: made.append(1) or Cell(2.0, [3]))
-    assert len(made) == 3
-    assert Journal(path).cell(["b", 2], lambda: pytest.fail("was finished")).seconds == 2
 
 
 def test_greedy_texts_that_part_at_a_tie_are_told_from_others():

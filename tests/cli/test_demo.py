@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from spectheory.cli.demo_cells import Journal, Measured
-from spectheory.cli.demo_plan import Cell
 from spectheory.drafting.scheme import schemes
 from spectheory.verification.rule import rules
 
@@ -198,21 +196,7 @@ def test_torn_last_line_is_measured_again(finished, run, tmp_path):
     assert table(tmp_path).equals(table(whole))
     after = journal.read_bytes().splitlines()
     assert after[: len(kept) - 1] == [line.rstrip(b"\n") for line in kept[:-1]]
-    assert json.loads(after[-1])["measured"]["acceptance"] == pytest.approx(
-        json.loads(kept[-1])["measured"]["acceptance"], abs=0
+    assert json.loads(after[-1])["value"]["acceptance"] == pytest.approx(
+        json.loads(kept[-1])["value"]["acceptance"], abs=0
     )
     assert run(*SMALL, "--out", tmp_path, "--json").err.count(f"{len(kept)} of {len(kept)}") == 1
-
-
-def test_journal_passes_over_what_is_no_entry(tmp_path):
-    path = tmp_path / "cells.jsonl"
-    cell, measured = Cell("iid", "a", 1, "naive"), Measured([0.5], [0.5], [0.0], "x", None, 0.1)
-    Journal(path).add("one", cell, measured)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write('\n[]\n{"key": "two"}\n{"key": "three", "measured": {"a": 1}}\n{"key": "fo')
-    journal = Journal(path)
-    assert journal.get("one") == measured
-    assert [journal.get(key) for key in ("two", "three", "fo")] == [None] * 3
-    journal.add("five", cell, measured)
-    assert Journal(path).get("five") == measured
-    assert Journal(path).get("one") == measured
