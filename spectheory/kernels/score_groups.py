@@ -35,23 +35,10 @@ def spread(mass: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 @compiled(nogil=True)
-def plan_bins(
-    target: np.ndarray, draft: np.ndarray, k: int, shift: int, base: int, edges: np.ndarray
-) -> tuple[float, tuple[np.ndarray, ...], np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
-    """The plan over bin edges; ``shift``, ``base`` and ``edges`` are those of `layout`.
-
-    Python calls this and not its parts, for the reason that `plan_tokens` gives.
-
-    Returns:
-        least: a loss ``1 - alpha`` that no rule can go below, from the bin boundaries.
-        masses: accepted mass, residual law, a running total to draw from it by, each ``(V,)``.
-        bin_of: ``(V,)``.
-        group: ``(bins + 2,)`` group of each edge.
-        pieces: start, low, high, before, length and floor, as in `score_draws.Pieces`.
-    """
-    bin_of = np.empty(target.shape[0], np.uint16)
-    mass = np.empty((edges.shape[0], 2))
-    histogram(target, draft, shift, base, bin_of, mass)
+def _plan_masses(
+    mass: np.ndarray, edges: np.ndarray, k: int
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    """See `plan_masses`; ``mass`` is normalised in place."""
     mass[:, 0] /= mass[:, 0].sum()
     mass[:, 1] /= mass[:, 1].sum()
     tail, _, best = scan(mass, edges, k)
@@ -77,6 +64,47 @@ def plan_bins(
         per_target[j] = (next_ - own) / (edges[j + 1] - edges[j])
         per_draft[j] = own - per_target[j] * edges[j]
     per_draft[last - 1] = mean[group[last - 1]]
+    return least, per_draft, per_target, group, (start, low, high, before, length, floors)
+
+
+@compiled(nogil=True)
+def plan_masses(
+    mass: np.ndarray, edges: np.ndarray, k: int
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    """The plan from a histogram that was made elsewhere, on a device for example.
+
+    Args:
+        mass: ``(bins + 3, 2)`` target and draft mass of each bin.
+        edges: those of `layout`.
+        k: number of drafts.
+
+    Returns:
+        least, group, pieces: as `plan_bins` gives them.
+        per_draft, per_target: ``(bins + 3,)``; a token of bin j is accepted with mass
+            ``per_draft[j] q + per_target[j] p``, clipped to [0, p].
+    """
+    return _plan_masses(mass.copy(), edges, k)
+
+
+@compiled(nogil=True)
+def plan_bins(
+    target: np.ndarray, draft: np.ndarray, k: int, shift: int, base: int, edges: np.ndarray
+) -> tuple[float, tuple[np.ndarray, ...], np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    """The plan over bin edges; ``shift``, ``base`` and ``edges`` are those of `layout`.
+
+    Python calls this and not its parts, for the reason that `plan_tokens` gives.
+
+    Returns:
+        least: a loss ``1 - alpha`` that no rule can go below, from the bin boundaries.
+        masses: accepted mass, residual law, a running total to draw from it by, each ``(V,)``.
+        bin_of: ``(V,)``.
+        group: ``(bins + 2,)`` group of each edge.
+        pieces: start, low, high, before, length and floor, as in `score_draws.Pieces`.
+    """
+    bin_of = np.empty(target.shape[0], np.uint16)
+    mass = np.empty((edges.shape[0], 2))
+    histogram(target, draft, shift, base, bin_of, mass)
+    least, per_draft, per_target, group, pieces = _plan_masses(mass, edges, k)
     accepted, left = np.empty_like(target), np.empty_like(target)
     running = np.empty_like(target)
     total = 0.0
@@ -89,4 +117,4 @@ def plan_bins(
         running[x] = total
     finish_residual(target, left, running)
     masses = (accepted, left, running)
-    return least, masses, bin_of, group, (start, low, high, before, length, floors)
+    return least, masses, bin_of, group, pieces

@@ -1,0 +1,82 @@
+"""Batched K-SEQ: the slow-down by safeguarded Newton steps, a handful of passes over a row."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from spectheory.arrays import capped_ratio
+from spectheory.batched.draws import or_target
+from spectheory.batched.laws import Laws
+from spectheory.batched.rule import Ladder, LadderRule
+
+_MARGIN = 2.0**-47
+"""How far above the root, relatively, rho is put: rho must not be below rho*."""
+
+
+class BatchedKSeq(LadderRule):
+    """K-SEQ at rho*, where it accepts most.
+
+    Reference: sun2023spectr, Algorithm 2 and Theorem 2.
+    """
+
+    key: ClassVar[str] = "k_seq"
+
+    def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
+        p, q, k = target.dense(), draft.dense(), drafts.shape[-1]
+        rho = slowdown(p, q, k)
+        accept = capped_ratio(p.gather(-1, drafts) / rho, q.gather(-1, drafts))
+
+        def residual(failed: Tensor) -> Tensor:
+            row = p[failed]
+            clipped = (row / rho[failed]).minimum(q[failed])
+            beta = clipped.sum(-1, keepdim=True)
+            gain = torch.where(beta > 0, (1 - (1 - beta) ** k) / beta.where(beta > 0, 1.0), 0.0)
+            return or_target(torch.addcmul(row, clipped, gain, value=-1).clamp_(min=0), row)
+
+        return Ladder(accept, residual)
+
+
+def slowdown(target: Tensor, draft: Tensor, k: int) -> Tensor:
+    """``(B, 1)``: rho*, the root of ``1 - (1 - beta)^k - rho beta`` in [1, k].
+
+    ``rho beta(rho) = sum min(p, rho q)`` is linear in rho between crossings, so Newton's step is
+    exact within an active set; a step out of the bracket is replaced by its middle.
+
+    Args:
+        target, draft: ``(B, V)`` float64 or float32.
+
+    >>> p, q = torch.tensor([[0.3, 0.4, 0.3]]).double(), torch.tensor([[0.6, 0.3, 0.1]]).double()
+    >>> round(float(slowdown(p, q, 2)), 9)
+    1.4
+    """
+    rounding = 8 * torch.finfo(target.dtype).eps
+    low = torch.ones_like(target[:, :1])
+    high = low * k
+    rho, scaled = low, torch.empty_like(target)
+    at_one: Tensor | None = None
+    for _ in range(100):
+        torch.mul(draft, rho, out=scaled)
+        above = scaled >= target
+        met = torch.where(above, target, scaled).sum(-1, keepdim=True)  # rho beta
+        proposed = scaled.masked_fill_(above, 0.0).sum(-1, keepdim=True) / rho
+        beta = met / rho
+        excess = 1 - (1 - beta) ** k - met
+        if at_one is None:
+            at_one = excess <= rounding
+        less = excess > 0
+        low, high = torch.where(less, rho, low), torch.where(less, high, rho)
+        # d met / d rho = proposed, so d beta / d rho = (proposed - beta) / rho
+        slope = k * (1 - beta) ** (k - 1) * (proposed - beta) / rho - proposed
+        step = torch.where(slope < 0, excess / torch.where(slope < 0, slope, -1.0), torch.inf)
+        settled = at_one | (step.abs() <= rounding * rho)
+        if bool((settled | (high - low <= rounding * low)).all()):
+            break
+        following = rho - step
+        inside = (following > low) & (following < high)
+        rho = torch.where(settled, rho, torch.where(inside, following, (low + high) / 2))
+    best = torch.where(settled, rho, high)
+    raised = (best * (1 + max(_MARGIN, rounding))).clamp(min=1.0, max=float(k))
+    return torch.where(at_one, 1.0, raised)

@@ -1,0 +1,222 @@
+"""Laws held as raw logits and a few numbers a row; probabilities are computed where they are read.
+
+A rule reads the laws at a handful of drafted tokens and, where all drafts fail, one row in full.
+So a row is kept as its logits with the largest one, the sum of its kept weights and, if it is
+truncated, the place where it is cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from spectheory.errors import InputError, ShapeError
+
+SHORTLIST = 1024
+"""Tokens that a nucleus is first sought among; most are far smaller, and a sort is slow."""
+
+_CHUNK = {"cpu": 1 << 17}
+"""Most weights that are held at once while rows are summed: by device, what its caches hold."""
+
+
+class Laws(Protocol):
+    """Rows of next-token laws, ``(..., V)``."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    def __getitem__(self, rows: object) -> Laws:
+        """The laws at an index into the leading axes."""
+        ...
+
+    def at(self, tokens: Tensor) -> Tensor:
+        """``(..., k)`` probability of each of ``(..., k)`` tokens."""
+        ...
+
+    def dense(self) -> Tensor:
+        """``(..., V)`` probabilities."""
+        ...
+
+
+@dataclass(frozen=True)
+class DenseLaws:
+    """Laws given by their probabilities, such as those a draft was declared with.
+
+    >>> DenseLaws(torch.tensor([[0.25, 0.75]])).at(torch.tensor([[1, 0]])).tolist()
+    [[0.75, 0.25]]
+    """
+
+    law: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """``(..., V)``."""
+        return self.law.shape
+
+    def __getitem__(self, rows: object) -> DenseLaws:
+        return DenseLaws(self.law[rows])
+
+    def at(self, tokens: Tensor) -> Tensor:
+        """See `Laws.at`."""
+        return self.law.gather(-1, tokens)
+
+    def dense(self) -> Tensor:
+        """See `Laws.dense`."""
+        return self.law
+
+
+@dataclass(frozen=True)
+class LogitLaws:
+    """Laws given by logits; made by `from_logits`.
+
+    A token has the weight ``exp((logit - highest) / temperature)`` if it is kept, that is if its
+    logit is above ``threshold``, or equals it with an index of at most ``last``.
+
+    Attributes:
+        logits: ``(..., V)``, any real dtype.
+        temperature, highest, mass: ``(..., 1)`` in the dtype that probabilities are computed in.
+        threshold, last: ``(..., 1)``, or None where nothing is truncated.
+    """
+
+    logits: Tensor
+    temperature: Tensor
+    highest: Tensor
+    mass: Tensor
+    threshold: Tensor | None = None
+    last: Tensor | None = None
+
+    @property
+    def shape(self) -> torch.Size:
+        """``(..., V)``."""
+        return self.logits.shape
+
+    def __getitem__(self, rows: object) -> LogitLaws:
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return LogitLaws(
+            **{name: None if part is None else part[rows] for name, part in parts.items()}
+        )
+
+    def at(self, tokens: Tensor) -> Tensor:
+        """See `Laws.at`."""
+        return self._weights(self.logits.gather(-1, tokens), tokens) / self.mass
+
+    def dense(self) -> Tensor:
+        """See `Laws.dense`."""
+        return self._weights(self.logits, self._every()) / self.mass
+
+    def _every(self) -> Tensor:
+        return torch.arange(self.logits.shape[-1], device=self.logits.device)
+
+    def _weights(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        weights = logits.to(self.highest.dtype, copy=True).sub_(self.highest)
+        weights = weights.div_(self.temperature).exp_()
+        if self.threshold is None or self.last is None:
+            return weights
+        kept = (logits > self.threshold) | ((logits == self.threshold) & (tokens <= self.last))
+        return weights.masked_fill_(~kept, 0.0)
+
+    def _weighed(self) -> LogitLaws:
+        """The same with ``mass`` set: sums in float64, a few rows at a time."""
+        rows = self.logits.shape[:-1].numel()
+        flat = replace(self, **{name: _rows(part, rows) for name, part in self._parts().items()})
+        step = max(1, _CHUNK.get(self.logits.device.type, 1 << 24) // self.logits.shape[-1])
+        sums = [
+            part._weights(part.logits, part._every()).sum(-1, keepdim=True, dtype=torch.float64)
+            for part in (flat[start : start + step] for start in range(0, rows, step))
+        ]
+        mass = torch.cat(sums).to(self.highest.dtype).reshape(self.highest.shape)
+        return replace(self, mass=mass)
+
+    def _parts(self) -> dict[str, Tensor]:
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def from_logits(
+    logits: Tensor,
+    temperature: float | Tensor = 1.0,
+    top_k: int | Tensor | None = None,
+    top_p: float | Tensor | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> LogitLaws:
+    """The laws of ``(..., V)`` logits after temperature, then top-k, then top-p.
+
+    The same laws as `distributions.from_logits`, `top_k` and `top_p`: ties at a cut go to the lower
+    token index.
+
+    Args:
+        logits: ``(..., V)``; ``-inf`` masks a token.
+        temperature: a number, or a tensor that broadcasts to ``(...)``; 0 is the one-hot law of the
+            largest logit.
+        top_k, top_p: likewise; None truncates nothing, as do V and 1.
+        dtype: of the probabilities; float32 on devices where float64 is slow. Sums are float64.
+
+    Raises:
+        ShapeError: no vocabulary axis.
+        InputError: a parameter out of range, NaN or ``+inf`` logits, or a row all masked.
+
+    >>> laws = from_logits(torch.tensor([[0.0, 2.0, 1.0, 2.0]]), top_k=1)
+    >>> laws.dense().tolist()
+    [[0.0, 1.0, 0.0, 0.0]]
+    """
+    if logits.ndim < 1 or not logits.shape[-1]:
+        raise ShapeError(f"`logits` has shape {tuple(logits.shape)}; expected (..., V) with V >= 1")
+    size = logits.shape[-1]
+
+    def each(name: str, value: float | Tensor, kind: torch.dtype, low: float, what: str) -> Tensor:
+        given = torch.as_tensor(value, dtype=kind, device=logits.device)
+        if not bool((given >= low).all()):
+            raise InputError(f"`{name}` is {given.min().item():g}; expected {what}")
+        return given[..., None].expand(*logits.shape[:-1], 1)
+
+    heat = each("temperature", temperature, dtype, 0.0, "numbers >= 0")
+    count = each("top_k", size if top_k is None else top_k, torch.int64, 1, "integers >= 1")
+    nucleus = each("top_p", 1.0 if top_p is None else top_p, torch.float64, 0.0, "in (0, 1]")
+    if top_p is not None and not bool(((nucleus > 0) & (nucleus <= 1)).all()):
+        raise InputError(f"`top_p` is {nucleus.min().item():g}; expected a number in (0, 1]")
+    highest = logits.amax(-1, keepdim=True).to(dtype)
+    if not bool(torch.isfinite(highest).all()):
+        raise InputError("`logits` holds NaN or +inf, or a row where every token is masked")
+    greedy = heat == 0
+    heat = heat.masked_fill(greedy, 1.0)
+    count = count.clamp(max=size).masked_fill(greedy, 1)
+    laws = LogitLaws(logits, heat, highest, torch.ones_like(highest))._weighed()
+    if bool((count < size).any()) or bool((nucleus < 1).any()):
+        laws = _cut(laws, count, nucleus)._weighed()
+    return laws
+
+
+def _cut(laws: LogitLaws, count: Tensor, nucleus: Tensor) -> LogitLaws:
+    """Truncate to ``count`` tokens, then to the shortest top list with ``nucleus`` of the rest."""
+    logits, size = laws.logits, laws.logits.shape[-1]
+    limited = count < size
+    width = int(torch.where(limited, count, 1).max())
+    if bool((nucleus < 1).any()):
+        width = max(width, SHORTLIST)
+    while True:
+        width = min(width, size)
+        top = logits.topk(width, dim=-1).values
+        rank = torch.arange(width, device=logits.device)
+        weights = replace(laws, threshold=None)._weights(top, rank).double()
+        weights = weights * (rank < count)
+        through = weights.cumsum(-1)
+        mass = torch.where(limited, through[..., -1:], laws.mass.double())
+        before = torch.cat([torch.zeros_like(through[..., :1]), through[..., :-1]], -1)
+        inside = (before < nucleus * mass) | (nucleus == 1)
+        found = ~inside[..., -1:] | (count <= width) | (nucleus == 1)
+        if width == size or bool(found.all()):
+            break
+        width *= 8
+    kept = torch.where(nucleus == 1, count, inside.sum(-1, keepdim=True)).minimum(count)
+    whole = kept > width  # a row that nothing is cut from, beside others
+    lowest = top.gather(-1, kept.clamp(max=width) - 1).masked_fill(whole, -torch.inf)
+    ties = kept - (logits > lowest).sum(-1, keepdim=True)
+    last = ((logits == lowest).cumsum(-1) < ties).sum(-1, keepdim=True)
+    return replace(laws, threshold=lowest, last=last.masked_fill(whole, size))
+
+
+def _rows(part: Tensor, rows: int) -> Tensor:
+    return part.reshape(rows, part.shape[-1])

@@ -1,0 +1,152 @@
+"""What a batched rule is: an executor of one definition, most often its ladder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from spectheory.batched.draws import draw
+from spectheory.batched.laws import Laws
+from spectheory.discovery import find, named
+from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError, VocabularyMismatch
+from spectheory.verdict import Draw
+from spectheory.verification.rule import VerificationRule
+from spectheory.verification.rule import rule as definition
+
+
+class Ladder(NamedTuple):
+    """A verdict whose residual is computed only for the requests that come to need it.
+
+    Attributes:
+        accept: ``(B, k)`` probability of taking each draft given that the earlier ones failed.
+        residual: from ``(n,)`` request numbers to ``(n, V)`` masses, not normalised.
+    """
+
+    accept: Tensor
+    residual: Callable[[Tensor], Tensor]
+
+
+class BatchedRule(ABC):
+    """An executor of the rule with the same key; it draws the same tokens from the same tape."""
+
+    key: ClassVar[str]
+
+    @classmethod
+    def examples(cls) -> Iterator[BatchedRule]:
+        """The instance that is found by its key."""
+        yield cls()
+
+    @property
+    def definition(self) -> VerificationRule:
+        """The rule that is executed."""
+        return definition(self.key)
+
+    def __call__(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
+        """Verify k drafts of each of B requests.
+
+        Args:
+            target, draft: B laws over one vocabulary.
+            drafts: ``(B, k)`` int64 tokens.
+            uniforms: ``(B, k + 1)`` float64 in [0, 1), read as by `Verdict.sample`.
+
+        Returns:
+            token and slot, each ``(B,)`` int64; slot k is the residual.
+
+        Raises:
+            VocabularyMismatch, ShapeError: axes that do not fit together.
+            SchemeMismatch: more or fewer drafts than the rule is defined for.
+            ImpossibleDraft: a token outside the vocabulary, or of draft probability 0.
+        """
+        check(self.definition, target, draft, drafts, uniforms)
+        return self._draw(target, draft, drafts, uniforms)
+
+    @abstractmethod
+    def _draw(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
+        """See `__call__`; the arguments are checked."""
+
+
+class LadderRule(BatchedRule):
+    """A batched rule that walks the drafts in order, as `Verdict.sample` does."""
+
+    def _draw(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
+        accept, residual = self._ladder(target, draft, drafts)
+        k = drafts.shape[-1]
+        slot = (uniforms[:, :k] >= accept).long().cumprod(-1).sum(-1)
+        token = drafts.gather(-1, slot.clamp(max=k - 1)[:, None])[:, 0]
+        failed = (slot == k).nonzero()[:, 0]
+        if len(failed):
+            token[failed] = draw(residual(failed), uniforms[failed, k])
+        return Draw(token, slot)
+
+    @abstractmethod
+    def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
+        """The verdict for checked arguments."""
+
+
+def check(
+    rule: VerificationRule, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor
+) -> None:
+    """Refuse what no rule can verify; see `BatchedRule.__call__`."""
+    if target.shape[-1] != draft.shape[-1]:
+        raise VocabularyMismatch(
+            f"`target` is over {target.shape[-1]} tokens and `draft` over {draft.shape[-1]}; "
+            "both need one vocabulary. Different tokenizers, or one padded?"
+        )
+    if drafts.ndim != 2 or {target.shape[:-1], draft.shape[:-1]} != {drafts.shape[:1]}:
+        raise ShapeError(
+            f"`target`, `draft` and `drafts` have shapes {tuple(target.shape)}, "
+            f"{tuple(draft.shape)} and {tuple(drafts.shape)}; expected (B, V), (B, V) and (B, k)"
+        )
+    if uniforms.shape != (len(drafts), drafts.shape[1] + 1):
+        raise ShapeError(
+            f"`uniforms` has shape {tuple(uniforms.shape)}; expected "
+            f"{(len(drafts), drafts.shape[1] + 1)}: one a draft and one for the residual"
+        )
+    k, most = drafts.shape[1], rule.most_drafts
+    if k < rule.least_drafts or (most is not None and k > most):
+        raise SchemeMismatch(
+            f"`drafts` holds {k} tokens a request; rule `{rule.key}` is defined for k from "
+            f"{rule.least_drafts} to {most or 'any'}"
+        )
+    check_drafted(draft, drafts)
+
+
+def check_drafted(draft: Laws, drafts: Tensor) -> None:
+    """Refuse drafts that are not from the draft law.
+
+    Raises:
+        ImpossibleDraft: a token outside the vocabulary, or of draft probability 0.
+    """
+    size = draft.shape[-1]
+    if bool(((drafts < 0) | (drafts >= size)).any()):
+        raise ImpossibleDraft(
+            f"`drafts` holds a token outside 0 to {size - 1}. Padding id, or another tokenizer?"
+        )
+    if not bool((draft.at(drafts) > 0).all()):
+        raise ImpossibleDraft(
+            "a token of `drafts` has probability 0 under `draft`; it was not drawn from that law. "
+            "Was the draft tempered or truncated after sampling?"
+        )
+
+
+@cache
+def batched_rules() -> dict[str, BatchedRule]:
+    """Every batched rule by key.
+
+    >>> "k_seq" in batched_rules()
+    True
+    """
+    return find("spectheory.batched", BatchedRule)  # type: ignore[type-abstract]
+
+
+def batched_rule(key: str) -> BatchedRule:
+    """The batched rule with that key.
+
+    Raises:
+        UnknownName: no such rule; the message lists those there are.
+    """
+    return named(batched_rules(), key, "batched rule")

@@ -1,0 +1,28 @@
+"""Pairs of logits that batched rules are tried on: smooth, sparse, tied, equal, disjoint."""
+
+import numpy as np
+import pytest
+
+V = 700  # more than one tile, and not a multiple of it
+ROWS = 48
+
+
+def _pair(kind, generator, rows=ROWS, size=V):
+    target = generator.normal(size=(rows, size)).astype(np.float32) * 2
+    draft = target + generator.normal(size=(rows, size)).astype(np.float32)
+    if kind == "sparse":
+        target[generator.random(target.shape) < 0.97] = -np.inf
+        draft[generator.random(draft.shape) < 0.97] = -np.inf
+        target[:, 5], draft[:, 5], draft[:, 6], draft[:, 7:11] = 0, 0, 1, -1
+    if kind == "tied":
+        target, draft = np.round(target), np.round(draft)
+    if kind == "equal":
+        draft = target.copy()
+    return target, draft
+
+
+@pytest.fixture(params=["smooth", "sparse", "tied", "equal"])
+def logits(request):
+    """``(ROWS, V)`` float32 target and draft logits."""
+    seed = ["smooth", "sparse", "tied", "equal"].index(request.param)
+    return _pair(request.param, np.random.default_rng(seed))

@@ -1,0 +1,107 @@
+"""Rows held as logits are the same laws as the NumPy definitions make of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from spectheory import distributions
+from spectheory.batched import laws as batched_laws
+from spectheory.batched.draws import draw
+from spectheory.errors import InputError, ShapeError
+from spectheory.verdict import inverse_transform
+
+SETTINGS = [
+    {},
+    {"temperature": 0.7},
+    {"temperature": 0.0},
+    {"top_k": 50},
+    {"top_k": 3, "temperature": 1.4},
+    {"top_p": 0.9},
+    {"top_p": 1e-9},
+    {"temperature": 0.7, "top_k": 20, "top_p": 0.8},
+]
+
+
+def defined(logits, temperature=1.0, top_k=None, top_p=None):
+    law = distributions.from_logits(logits, temperature)
+    law = law if top_k is None else distributions.top_k(law, top_k)
+    return law if top_p is None else distributions.top_p(law, top_p)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_laws_are_those_of_the_definition(logits, setting):
+    for given in logits:
+        law = defined(given, **setting)
+        held = batched_laws.from_logits(torch.as_tensor(given), **setting)
+        dense = held.dense().numpy()
+        assert ((dense > 0) == (law > 0)).all()  # the same tokens are cut off, ties included
+        np.testing.assert_allclose(dense, law, rtol=1e-13, atol=0)
+        tokens = torch.randint(given.shape[-1], (len(given), 4))
+        assert torch.equal(held.at(tokens), held.dense().gather(-1, tokens))
+        assert torch.equal(held[3:5].dense(), held.dense()[3:5])
+
+
+def test_a_nucleus_wider_than_the_shortlist():
+    logits = np.random.default_rng(0).normal(size=(2, 20_000)).astype(np.float32) * 0.1
+    held = batched_laws.from_logits(torch.as_tensor(logits), top_p=0.95).dense().numpy()
+    law = defined(logits, top_p=0.95)
+    assert (law > 0).sum() > 10 * batched_laws.SHORTLIST
+    assert ((held > 0) == (law > 0)).all()
+
+
+def test_each_request_has_its_own_parameters(logits):
+    given = logits[0][:8].reshape(4, 2, -1)  # (B, rows, V)
+    double = torch.float64
+    settings = [SETTINGS[i] for i in (0, 2, 3, 7)]
+    held = batched_laws.from_logits(
+        torch.as_tensor(given),
+        temperature=torch.tensor([[s.get("temperature", 1.0)] for s in settings], dtype=double),
+        top_k=torch.tensor([[s.get("top_k", given.shape[-1])] for s in settings]),
+        top_p=torch.tensor([[s.get("top_p", 1.0)] for s in settings], dtype=double),
+    ).dense()
+    for rows, setting, law in zip(given, settings, held.numpy(), strict=True):
+        np.testing.assert_allclose(law, defined(rows, **setting), rtol=1e-13, atol=0)
+
+
+def test_float32_probabilities_are_within_their_precision(logits):
+    held = batched_laws.from_logits(torch.as_tensor(logits[0]), dtype=torch.float32)
+    np.testing.assert_allclose(held.dense().numpy(), defined(logits[0]), rtol=1e-5, atol=1e-37)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_k": 0}, "top_k"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": 1.5}, "top_p"),
+    ],
+)
+def test_parameters_out_of_range_are_named(change, words):
+    with pytest.raises(InputError, match=words):
+        batched_laws.from_logits(torch.zeros(2, 5), **change)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_logits_that_are_none_are_refused(bad):
+    logits = torch.zeros(2, 5)
+    logits[1, 2] = bad
+    with pytest.raises(InputError, match="NaN"):
+        batched_laws.from_logits(logits)
+    with pytest.raises(InputError, match="masked"):
+        batched_laws.from_logits(torch.full((1, 3), -torch.inf))
+    with pytest.raises(ShapeError, match="V >= 1"):
+        batched_laws.from_logits(torch.zeros(3, 0))
+
+
+@pytest.mark.parametrize("size", [3, 512, 700, 1536])
+def test_draws_are_those_of_the_inverse_transform(size):
+    generator = np.random.default_rng(size)
+    mass = generator.random((300, size)) * (generator.random((300, size)) < 0.1)
+    mass[:, generator.integers(size)] = 0.5
+    uniforms = generator.random(300)
+    uniforms[:3] = [0.0, 1 - 2**-53, 0.5]
+    tokens = draw(torch.as_tensor(mass), torch.as_tensor(uniforms)).numpy()
+    assert (tokens == inverse_transform(mass, uniforms)).all()
+    assert (mass[np.arange(300), tokens] > 0).all()

@@ -1,0 +1,155 @@
+"""Batched rules draw the tokens of their definitions, tape for tape."""
+
+import numpy as np
+import pytest
+import torch
+
+from spectheory import distributions
+from spectheory.batched.draws import draw, or_target
+from spectheory.batched.k_seq import slowdown
+from spectheory.batched.laws import DenseLaws, from_logits
+from spectheory.batched.optimal_iid import BatchedOptimalIid
+from spectheory.batched.rejection import BatchedRejection
+from spectheory.batched.rule import Ladder, batched_rule, batched_rules
+from spectheory.drafting.scheme import scheme
+from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError, VocabularyMismatch
+from spectheory.transport.grouped_plan import grouped_plan
+from spectheory.verification.k_seq import KSeq
+
+TAPES = 6  # tapes a pair of rows
+
+
+def counts(rule):
+    most = rule.definition.most_drafts or 4
+    return [k for k in (1, 2, 4) if rule.definition.least_drafts <= k <= most]
+
+
+def scheme_of(rule):
+    covered = rule.definition.schemes
+    return scheme("iid" if "iid" in covered else covered[0])
+
+
+CASES = [(rule, k) for rule in batched_rules().values() for k in counts(rule)]
+
+
+def drawn(rule, k, logits, seed=0):
+    """Laws of the definitions with temperature and top-k, drafts and a tape for each row."""
+    generator = np.random.default_rng(seed)
+    target = distributions.from_logits(np.tile(logits[0], (TAPES, 1)), 0.8)
+    draft = distributions.from_logits(np.tile(logits[1], (TAPES, 1)), 1.1)
+    target = distributions.top_k(target, 100)
+    kind = scheme_of(rule)
+    tape = generator.random((len(draft), kind.tape_length(k)))
+    drafts = kind.sample(draft, k, tape)
+    return target, draft, drafts, generator.random((len(draft), k + 1))
+
+
+def batched(rule, logits, drafts, uniforms):
+    target = from_logits(torch.as_tensor(np.tile(logits[0], (TAPES, 1))), 0.8, top_k=100)
+    draft = from_logits(torch.as_tensor(np.tile(logits[1], (TAPES, 1))), 1.1)
+    return rule(target, draft, torch.as_tensor(drafts), torch.as_tensor(uniforms))
+
+
+def differing(rule, k, logits):
+    """How many requests get another token or slot than by the definition."""
+    target, draft, drafts, uniforms = drawn(rule, k, logits)
+    if rule.key == "optimal_iid":  # scores, as the plan draws them
+        rows = zip(target, draft, drafts, uniforms, strict=True)
+        want = [grouped_plan(p, q, k).sample(x, u) for p, q, x, u in rows]
+        token, slot = (np.array(part) for part in zip(*want, strict=True))
+    else:
+        token, slot = rule.definition.verdict(target, draft, drafts).sample(uniforms)
+    got = batched(rule, logits, drafts, uniforms)
+    same = (got.token.numpy() == token) & (got.slot.numpy() == slot)
+    return int((~same).sum()), np.asarray(slot)
+
+
+@pytest.mark.parametrize(("rule", "k"), CASES, ids=lambda v: getattr(v, "key", str(v)))
+def test_tokens_are_those_of_the_definition(rule, k, logits):
+    differ, slot = differing(rule, k, logits)
+    assert differ == 0
+    assert len(slot) >= 200
+
+
+def test_the_tapes_reach_every_slot():
+    logits = _smooth()
+    for rule, k in CASES:
+        _, slot = differing(rule, k, logits)
+        assert set(slot.tolist()) == set(range(k + 1)), rule.key
+
+
+class FromTheTarget(BatchedRejection):
+    """Wrong on purpose: draws from the target where the draft fails."""
+
+    def _ladder(self, target, draft, drafts):
+        right = super()._ladder(target, draft, drafts)
+        return Ladder(right.accept, lambda failed: target[failed].dense())
+
+
+class AlwaysTaken(BatchedRejection):
+    """Wrong on purpose: takes 1 % more drafts."""
+
+    def _ladder(self, target, draft, drafts):
+        right = super()._ladder(target, draft, drafts)
+        return Ladder(right.accept * 1.01, right.residual)
+
+
+@pytest.mark.parametrize("wrong", [FromTheTarget(), AlwaysTaken()], ids=lambda w: type(w).__name__)
+def test_wrong_executors_are_caught(wrong):
+    logits = tuple(np.tile(part, (8, 1)) for part in _smooth())
+    assert differing(wrong, 1, logits)[0] > 0
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 9])
+def test_slowdown_is_the_bisection_s(k, logits):
+    target, draft = (distributions.from_logits(part, 0.9) for part in logits)
+    found = slowdown(torch.as_tensor(target), torch.as_tensor(draft), k).numpy()
+    np.testing.assert_allclose(found, KSeq().slowdown(target, draft, k), rtol=1e-12)
+
+
+def test_optimal_acceptance_of_batched_scores_is_the_plan_s():
+    """Frequency of accepted drafts beside the plan's value: five standard errors and more."""
+    p, q = (distributions.from_logits(part[0]) for part in _smooth())
+    generator = np.random.default_rng(3)
+    n, k = 20_000, 3
+    drafts = scheme("iid").sample(q, k, generator.random((n, k)))
+    rule = BatchedOptimalIid(bins=256)
+    hits, step = 0, 1000
+    for start in range(0, n, step):
+        laws = (DenseLaws(torch.as_tensor(a).expand(step, -1)) for a in (p, q))
+        tape = torch.as_tensor(generator.random((step, k + 1)))
+        part = rule(*laws, torch.as_tensor(drafts[start : start + step]), tape)
+        hits += int((part.slot < k).sum())
+    value = grouped_plan(p, q, k, bins=256).value
+    assert abs(hits / n - value) < 4.9 * (value * (1 - value) / n) ** 0.5  # false alarm 1e-6
+
+
+def test_an_empty_residual_draws_from_the_target():
+    law = torch.tensor([[0.5, 0.5, 0.0]]).double()
+    empty = torch.zeros(1, 3).double()
+    assert int(draw(or_target(empty, law), torch.tensor([0.7]).double())) == 1
+
+
+def test_bad_calls_are_refused():
+    rule = batched_rule("rejection")
+    laws = DenseLaws(torch.full((2, 4), 0.25).double())
+    one = DenseLaws(torch.tensor([[1.0, 0.0, 0.0, 0.0]] * 2).double())
+    drafts, tape = torch.zeros(2, 1, dtype=torch.int64), torch.zeros(2, 2).double()
+    with pytest.raises(VocabularyMismatch):
+        rule(laws, DenseLaws(torch.full((2, 5), 0.2).double()), drafts, tape)
+    with pytest.raises(ShapeError, match="expected"):
+        rule(laws, laws[:1], drafts, tape)
+    with pytest.raises(ShapeError, match="uniforms"):
+        rule(laws, laws, drafts, tape[:, :1])
+    with pytest.raises(SchemeMismatch, match="k from 1 to 1"):
+        rule(laws, laws, drafts.expand(2, 2), torch.zeros(2, 3).double())
+    with pytest.raises(ImpossibleDraft, match="outside"):
+        rule(laws, laws, drafts + 4, tape)
+    with pytest.raises(ImpossibleDraft, match="probability 0"):
+        rule(laws, one, drafts + 1, tape)
+
+
+def _smooth():
+    generator = np.random.default_rng(11)
+    target = generator.normal(size=(40, 700)).astype(np.float32) * 2
+    return target, target + generator.normal(size=target.shape).astype(np.float32) * 1.5
