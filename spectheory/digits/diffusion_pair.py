@@ -11,7 +11,7 @@ import torch
 
 from spectheory.digits.data import digits
 from spectheory.digits.diffusion_model import DRAFT, TARGET, DiffusionModel, Size
-from spectheory.digits.training import Training, train
+from spectheory.training import Training, train
 from spectheory.digits.weights import FOLDER, load_weights, save_weights
 
 SEEDS = (0, 1, 2)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spectheory.digits.training import Training, train
+from spectheory.training import Training, train
 from spectheory.digits.weights import load_weights, save_weights
 from spectheory.errors import ChecksumMismatch, InputError, ModelFailure, SourceUnavailable
 

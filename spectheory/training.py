@@ -59,6 +59,7 @@ def train(
     training: Training,
     checkpoint: Path,
     progress: Callable[[float], None] = lambda _: None,
+    about: str = "",
 ) -> torch.nn.Module:
     """Train from scratch, or from the checkpoint if there is one; returns the averaged model.
 
@@ -68,6 +69,8 @@ def train(
         training: see `Training`.
         checkpoint: file that is replaced, never half-written, every ``training.every`` steps.
         progress: called with the number of steps done.
+        about: what else the result depends on (the loss, the data); a checkpoint that was made
+            about something else is refused.
 
     Raises:
         InputError: the checkpoint is of other settings or another model, or is damaged.
@@ -77,7 +80,7 @@ def train(
     optimiser = torch.optim.AdamW(model.parameters(), lr=training.rate, weight_decay=1e-4)
     generator = torch.Generator().manual_seed(training.seed)
     parts = {"model": model, "average": average, "optimiser": optimiser}
-    identity = _identity(model, training)
+    identity = _identity(model, training, about)
     start = 0
     if checkpoint.exists():
         saved = _load(checkpoint, identity)
@@ -109,11 +112,11 @@ def train(
     return average.eval()
 
 
-def _identity(model: torch.nn.Module, training: Training) -> str:
+def _identity(model: torch.nn.Module, training: Training, about: str) -> str:
     """Digest of the settings and of the shapes, so that no other run's checkpoint is taken."""
     shapes = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
     settings = {key: value for key, value in asdict(training).items() if key != "every"}
-    return hashlib.sha256(repr((settings, shapes)).encode()).hexdigest()
+    return hashlib.sha256(repr((settings, shapes, about)).encode()).hexdigest()
 
 
 def _save(checkpoint: Path, state: dict[str, Any]) -> None:
@@ -125,7 +128,7 @@ def _save(checkpoint: Path, state: dict[str, Any]) -> None:
 
 def _load(checkpoint: Path, identity: str) -> dict[str, Any]:
     try:
-        saved: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+        saved: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu")
     except Exception as error:
         raise InputError(
             f"checkpoint {checkpoint} cannot be read ({type(error).__name__}); delete it to start "
