@@ -27,8 +27,21 @@ class Compared(NamedTuple):
         return agreement(self.reproduced, self.printed)
 
 
-def worked(source: str, entry: str, row: dict[str, Any], column: str) -> Number:
-    """A number of a worked example, which is stored as a float rounded to six decimals."""
-    place = reported(source)[entry]
-    key = ", ".join(f"{name}={value}" for name, value in row.items() if isinstance(value, str))
-    return Number(f"{source}/{entry}[{key}].{column}", f"{row[column]:.6f}", row, column, place)
+def worked(
+    source: str, entry: str, row: dict[str, Any], column: str, by: tuple[str, ...] | None = None
+) -> Number:
+    """A number of a worked example: a string as printed, or a float rounded to six decimals.
+
+    Args:
+        source, entry: where the row stands.
+        row: of the table.
+        column: the number in it.
+        by: the fields that tell the row apart; None for every other string in it.
+    """
+    value = row[column]
+    if by is None:
+        by = tuple(name for name, v in row.items() if isinstance(v, str) and name != column)
+    key = ", ".join(f"{name}={row[name]}" for name in by)
+    name = f"{source}/{entry}" + (f"[{key}]" if key else "") + f".{column}"
+    printed = value if isinstance(value, str) else f"{value:.6f}"
+    return Number(name, printed, row, column, reported(source)[entry])

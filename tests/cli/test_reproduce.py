@@ -42,6 +42,6 @@ def test_says_what_is_missing_without_the_figures(run, monkeypatch):
 
 def test_module_is_the_same_command(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["figures", "--list"])
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         importlib.import_module("figures.__main__")
     assert "canonical_figure_2" in capsys.readouterr().out
