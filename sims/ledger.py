@@ -64,8 +64,8 @@ def remaining(
     The estimate goes by the cells of this run, not by those that an earlier one had finished.
     """
     if sys.stderr.isatty():
-        with progress(label, total) as show:
-            yield show
+        with progress(label, total) as bar:
+            yield bar
         return
     start: tuple[float, int] | None = None
     said = clock()

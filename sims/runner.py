@@ -23,7 +23,10 @@ SHIPPED = Path(__file__).parent / "tables"
 
 OUT = Path("out")
 
-SOURCES = ("*.py", "drafting", "transport", "kernels", "verification", "audit")
+SOURCES = (
+    *("*.py", "drafting/*.py", "transport/*.py", "kernels/*.py", "verification/*.py"),
+    *("audit/enumeration.py", "audit/rates.py"),
+)
 """Parts of `spectheory` that the cells of a sweep are computed with."""
 
 
@@ -63,9 +66,9 @@ def digest(config: Any) -> str:
 def source_digest(sim: str) -> str:
     """Names the source that a simulation's numbers come from: its own, and the library's."""
     root = Path(spectheory.__file__).parent
-    files = [Path(__file__).parent / f"{sim}.py"]
+    files = [Path(__file__).parent / name for name in (f"{sim}.py", "sweep_laws.py")]
     for part in SOURCES:
-        files += root.glob(part if part.endswith(".py") else f"{part}/*.py")
+        files += root.glob(part)
     found = hashlib.sha256()
     for path in sorted(files):
         found.update(path.read_bytes())
