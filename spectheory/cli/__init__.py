@@ -34,6 +34,7 @@ COMMANDS = (
     "zoo",
     "logits",
     "generate",
+    "distil",
     "bench",
     "demo",
     "reproduce",

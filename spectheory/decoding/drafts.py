@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from spectheory.decoding.transformer import TransformerModel
 
 SPELLINGS = (
-    "none, lookup, copy, ngram:N (order), exit:L (layers), pruned:L:N (layers, tokens), or a model"
+    "none, lookup, copy, ngram:N (order), exit:L (layers), pruned:L:N (layers, tokens), "
+    "distil:FOLDER (see spectheory distil), or a model"
 )
 
 
@@ -36,8 +38,13 @@ def draft_source(
 
     Raises:
         UnknownName: none of these.
-        InputError: a number that the source cannot have.
+        InputError: a number that the source cannot have, or a drafter of another target.
+        SourceUnavailable: a folder without a drafter, or a model that cannot be had.
     """
+    if name.startswith("distil:"):
+        from spectheory.decoding.distil_drafter import load_drafter
+
+        return ModelDraft(load_drafter(Path(name.partition(":")[2]).expanduser(), target))
     kind, *parameters = name.split(":")
     if not all(number.isdecimal() for number in parameters):
         parameters = []

@@ -7,7 +7,7 @@ a real cost, and needs no second set of weights.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class EarlyExit:
         self.vocab_size = target.vocab_size
         self.context = target.context
         self.tokenizer = target.tokenizer
-        self._body = _first_layers(target.module.base_model, target.layers, layer)
+        self._body = with_layers(target.module.base_model, target.layers, range(layer))
 
     def logits(self, tokens: Any) -> np.ndarray:
         """``(T, V)`` float32, from one forward pass; see `LanguageModel.logits`."""
@@ -100,7 +100,7 @@ def final_norm(model: TransformerModel) -> Any:
 
     base = model.module.base_model
     found = [name for name in FINAL_NORMS if hasattr(base, name)]
-    if not found or _layer_list(base, model.layers) is None:
+    if not found or layer_list(base, model.layers) is None:
         raise InputError(
             f"model `{model.name}` ({type(base).__name__}) keeps its layers or its final norm "
             "under a name that early exit does not know"
@@ -125,7 +125,7 @@ def as_numpy(logits: Any) -> np.ndarray:
     return array
 
 
-def _layer_list(base: Any, count: int) -> str | None:
+def layer_list(base: Any, count: int) -> str | None:
     """Name of the module list that holds the layers."""
     for name, child in base.named_children():
         if type(child).__name__ == "ModuleList" and len(child) == count:
@@ -133,15 +133,16 @@ def _layer_list(base: Any, count: int) -> str | None:
     return None
 
 
-def _first_layers(base: Any, count: int, kept: int) -> Any:
-    """A view of ``base`` that runs its first ``kept`` layers; all parameters are shared."""
-    listed = _layer_list(base, count)
+def with_layers(base: Any, count: int, kept: Sequence[int]) -> Any:
+    """A view of ``base`` that runs the layers ``kept`` out of ``count``; parameters are shared."""
+    listed = layer_list(base, count)
     assert listed is not None  # final_norm has checked it
+    layers = getattr(base, listed)
     view = copy.copy(base)
     view._modules = dict(base._modules)
-    view._modules[listed] = getattr(base, listed)[:kept]
+    view._modules[listed] = type(layers)(layers[layer] for layer in kept)
     view.config = copy.copy(base.config)
-    view.config.num_hidden_layers = kept
+    view.config.num_hidden_layers = len(kept)
     if getattr(base.config, "layer_types", None):
-        view.config.layer_types = list(base.config.layer_types)[:kept]
+        view.config.layer_types = [base.config.layer_types[layer] for layer in kept]
     return view

@@ -1,0 +1,207 @@
+"""Train a drafter to propose what its target would: from prompts to weights with a card.
+
+Each stage leaves its work in the folder, so a run that was killed goes on where it was and ends
+with the same bytes. Imports torch: load this module where a model is trained.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spectheory.decoding.distil_corpus import Corpus, Text, generated
+from spectheory.decoding.distil_drafter import (
+    WEIGHTS,
+    DistilledDrafter,
+    Recipe,
+    checked,
+    load_drafter,
+    save_drafter,
+)
+from spectheory.decoding.distil_losses import LOSSES, acceptance
+from spectheory.decoding.progress import progress
+from spectheory.decoding.pruned_head import PrunedHead, frequent_tokens
+from spectheory.discovery import named
+from spectheory.errors import InputError
+from spectheory.training import Training, train
+
+if TYPE_CHECKING:
+    from spectheory.decoding.transformer import TransformerModel
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How a drafter is made.
+
+    Attributes:
+        recipe: see `Recipe`.
+        loss: a key of `LOSSES`.
+        tokens: size of a pruned head, with the tokens that are most frequent in the training
+            texts; None for the whole vocabulary.
+        batch: texts of a training step.
+        corpus: the training texts.
+        held_out: the texts that acceptance is measured on.
+        training: steps, rate and seed.
+    """
+
+    recipe: Recipe
+    corpus: Corpus
+    held_out: Corpus
+    training: Training
+    loss: str = "tv"
+    tokens: int | None = None
+    batch: int = 8
+
+
+def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[str, Any]:
+    """Generate texts, train, measure, and write weights and card; returns the card.
+
+    Call it again after an interruption, with the same arguments. The target's own parameters are
+    set to need no gradient.
+
+    Args:
+        target: in float32.
+        plan: see `Distillation`.
+        folder: for the texts, the checkpoint and the result, which `load_drafter` reads.
+
+    Raises:
+        InputError: a plan that cannot be, or a folder of another plan.
+        ModelFailure: the loss is not finite.
+    """
+    plan = replace(plan, recipe=checked(plan.recipe, target))
+    _check(plan, target)
+    target.module.requires_grad_(False)
+    with progress("training texts", plan.corpus.texts) as show:
+        texts = generated(target, plan.corpus, folder / "texts", show)
+    with progress("held-out texts", plan.held_out.texts) as show:
+        held_out = generated(target, plan.held_out, folder / "held_out", show)
+    kept = None
+    if plan.tokens is not None:
+        whole = [text.tokens for text in texts]
+        kept = frequent_tokens(whole, target.vocab_size, plan.tokens)
+    drafter = DistilledDrafter(target, plan.recipe)
+    before = held_out_acceptance(drafter, kept, held_out, plan.batch)
+    loss = named(LOSSES, plan.loss, "loss")
+
+    def step(_: torch.nn.Module, generator: torch.Generator) -> torch.Tensor:
+        chosen = torch.randint(len(texts), (plan.batch,), generator=generator).tolist()
+        return loss(*laws(drafter, kept, [texts[i] for i in chosen]), generator)
+
+    with progress(f"training by {plan.loss}", plan.training.steps) as show:
+        parts = train(
+            drafter.parts, step, plan.training, folder / "checkpoint.pt", show, _about(target, plan)
+        )
+    card: dict[str, Any] = {
+        "target": target.name,
+        "plan": json.loads(json.dumps(asdict(plan))),
+        "training_texts": len(texts),
+        "training_tokens": sum(len(text.tokens) - text.prompt for text in texts),
+        "parameters": sum(part.numel() for part in parts.parameters()),
+        "held_out_acceptance_untrained": before,
+    }
+    # Measured on what was written: rounding to float16 is part of the drafter.
+    save_drafter(folder, plan.recipe, parts, kept, card)
+    written = load_drafter(folder, target)
+    base = written.draft if isinstance(written, PrunedHead) else written
+    assert isinstance(base, DistilledDrafter)
+    card["held_out_acceptance"] = held_out_acceptance(base, kept, held_out, plan.batch)
+    card["weights_bytes"] = (folder / WEIGHTS).stat().st_size
+    save_drafter(folder, plan.recipe, parts, kept, card)
+    return card
+
+
+def laws(
+    drafter: DistilledDrafter, kept: np.ndarray | None, texts: Sequence[Text]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both models' laws of every generated token of some texts, over the tokens of the head.
+
+    Args:
+        drafter: whose states carry gradients.
+        kept: tokens of a pruned head; None for all.
+        texts: read side by side.
+
+    Returns:
+        The target's ``(n, S)`` log-probabilities and the drafter's ``(n, S)`` logits.
+    """
+    module = drafter.target.module
+    head = module.get_output_embeddings()
+    longest = max(len(text.tokens) for text in texts) - 1  # nothing follows the last token
+    tokens = torch.zeros(len(texts), longest, dtype=torch.int64)
+    wanted = torch.zeros(len(texts), longest, dtype=torch.bool)
+    for row, text in enumerate(texts):
+        # Padding stands behind the text, where a causal model does not look.
+        tokens[row, : len(text.tokens) - 1] = torch.from_numpy(text.tokens[:-1])
+        wanted[row, text.prompt - 1 : len(text.tokens) - 1] = True
+    tokens, wanted = tokens.to(module.device), wanted.to(module.device)
+    index = None if kept is None else torch.from_numpy(kept).to(module.device)
+    with torch.no_grad():
+        state = module.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        target = head(state[wanted]).log_softmax(dim=-1)
+        target = target if index is None else target[:, index]
+    state = drafter.states(tokens)[wanted]
+    if index is None:
+        return target, head(state)
+    bias = getattr(head, "bias", None)
+    return target, torch.nn.functional.linear(
+        state, head.weight[index], None if bias is None else bias[index]
+    )
+
+
+@torch.no_grad()
+def held_out_acceptance(
+    drafter: DistilledDrafter, kept: np.ndarray | None, texts: Sequence[Text], batch: int
+) -> dict[str, float]:
+    """Mean acceptance of one draft at temperature 1, the sum of min(p, q), over generated tokens.
+
+    Returns:
+        ``mean``, its ``standard_error`` with texts as clusters, and the number of ``positions``.
+    """
+    sums, counts = [], []
+    for start in range(0, len(texts), batch):
+        group = texts[start : start + batch]
+        each = acceptance(*laws(drafter, kept, group)).double().cpu()
+        sizes = [len(text.tokens) - text.prompt for text in group]
+        sums += [float(part.sum()) for part in each.split(sizes)]
+        counts += sizes
+    total, size = np.array(sums), np.array(counts)
+    mean = float(total.sum() / size.sum())
+    clusters = len(texts)
+    scatter = float(((total - mean * size) ** 2).sum()) * clusters / max(1, clusters - 1)
+    return {
+        "mean": mean,
+        "standard_error": math.sqrt(scatter) / float(size.sum()),
+        "positions": int(size.sum()),
+    }
+
+
+def _check(plan: Distillation, target: TransformerModel) -> None:
+    named(LOSSES, plan.loss, "loss")
+    if plan.batch < 1 or plan.training.steps < 1:
+        raise InputError(
+            f"`batch`, `steps` are {plan.batch}, {plan.training.steps}; expected integers >= 1"
+        )
+    if plan.tokens is not None and not 1 <= plan.tokens <= target.vocab_size:
+        raise InputError(
+            f"`tokens` is {plan.tokens}; expected 1 to {target.vocab_size}, the vocabulary of "
+            f"`{target.name}`"
+        )
+    shared = set(plan.corpus.sources) & set(plan.held_out.sources)
+    if shared:
+        raise InputError(
+            f"prompts from {', '.join(sorted(shared))} would be trained on and held out; the "
+            "acceptance reported would be of texts the drafter has seen"
+        )
+
+
+def _about(target: TransformerModel, plan: Distillation) -> str:
+    """What the trained weights depend on beside the settings of the training itself."""
+    settings = asdict(plan) | {"target": target.name}
+    del settings["training"], settings["held_out"]
+    return json.dumps(settings, sort_keys=True)

@@ -1,0 +1,181 @@
+"""Text that a target generates, for a drafter to be trained and measured on; resumable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from spectheory.decoding.decoder import Decoder, Request
+from spectheory.decoding.prompts import prompts, spread, stdlib_source
+from spectheory.errors import InputError
+
+if TYPE_CHECKING:
+    from spectheory.decoding.transformer import TransformerModel
+
+EXCERPT = 8
+"""Characters of an excerpt for each prompt token, enough in nearly all texts."""
+
+
+class Text(NamedTuple):
+    """A prompt and what the target made of it.
+
+    Attributes:
+        tokens: ``(T,)`` int64, prompt first.
+        prompt: how many of them are the prompt's.
+    """
+
+    tokens: np.ndarray
+    prompt: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Which texts a target is to generate, at temperature 1.
+
+    Attributes:
+        sources: where prompts come from, taken in turn. ``stdlib``: excerpts of the interpreter's
+            own source; ``topics``: of its English help texts; a registered prompt set: the starts
+            of its texts, spread evenly; a file of UTF-8 text: excerpts.
+        texts: how many.
+        prompt_tokens: most tokens of a prompt.
+        new_tokens: most tokens behind it; fewer where the target ends the text.
+        together: texts generated, and written, at once.
+        seed: of the excerpts and of the sampling.
+    """
+
+    sources: tuple[str, ...]
+    texts: int
+    prompt_tokens: int = 64
+    new_tokens: int = 128
+    together: int = 16
+    seed: int = 0
+
+
+def generated(
+    target: TransformerModel,
+    corpus: Corpus,
+    folder: Path,
+    progress: Callable[[float], None] = lambda _: None,
+) -> list[Text]:
+    """The texts, generating those that the folder does not hold yet.
+
+    Every text has random numbers of its own, so a run that was killed and goes on writes the same
+    files as one that was not.
+
+    Args:
+        target: the model.
+        corpus: see `Corpus`.
+        folder: one file for each ``corpus.together`` texts; none is ever half-written.
+        progress: called with the number of texts there are.
+
+    Raises:
+        InputError: the folder holds another corpus, or a prompt has no text.
+        SourceUnavailable: a prompt set cannot be had.
+    """
+    _claim(folder, {"target": target.name, **asdict(corpus)})
+    asked = prompt_tokens(target, corpus)
+    end = getattr(target.tokenizer, "eos_token_id", None)
+    stop = frozenset() if end is None else frozenset([int(end)])
+    texts: list[Text] = []
+    for start in range(0, corpus.texts, corpus.together):
+        file = folder / f"{start:06}.npz"
+        if not file.exists():
+            requests = [
+                Request(asked[i], corpus.new_tokens, _seed(corpus.seed, i), stop=stop)
+                for i in range(start, min(start + corpus.together, corpus.texts))
+            ]
+            done = Decoder(target, batch=corpus.together).generate(requests)
+            _write(file, requests, [one.tokens for one in done])
+        texts += _read(file)
+        progress(len(texts))
+    return texts
+
+
+def prompt_tokens(target: TransformerModel, corpus: Corpus) -> list[np.ndarray]:
+    """Token ids of each text's prompt.
+
+    Raises:
+        InputError: a source without text.
+    """
+    turns = [corpus.sources[i % len(corpus.sources)] for i in range(corpus.texts)]
+    of_source = {
+        source: iter(_starts(source, turns.count(source), corpus)) for source in set(turns)
+    }
+    asked = [target.encode(next(of_source[source]))[: corpus.prompt_tokens] for source in turns]
+    for source, tokens in zip(turns, asked, strict=True):
+        if not len(tokens):
+            raise InputError(f"a prompt from `{source}` has no tokens")
+    return asked
+
+
+def _starts(source: str, number: int, corpus: Corpus) -> list[str]:
+    """Texts to take prompts from; a set that is too small is gone through again."""
+    text = _long_text(source)
+    if text is None:
+        whole = prompts(source)
+        chosen = spread(len(whole), number)
+        return [whole[chosen[i % len(chosen)]] for i in range(number)]
+    lines = [i + 1 for i, character in enumerate(text) if character == "\n"] or [0]
+    rng = np.random.default_rng([corpus.seed, *source.encode()])
+    length = EXCERPT * corpus.prompt_tokens
+    last = np.searchsorted(lines, max(len(text) - length, 1))  # a whole excerpt behind each start
+    picked = rng.integers(max(1, int(last)), size=number)
+    return [text[lines[i] : lines[i] + length] for i in picked]
+
+
+def _long_text(source: str) -> str | None:
+    if source == "stdlib":
+        return stdlib_source()
+    if source == "topics":
+        from pydoc_data.topics import topics
+
+        return "\n".join(topics.values())
+    if Path(source).is_file():
+        try:
+            return Path(source).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"prompt source {source} is not UTF-8 text") from error
+    return None
+
+
+def _seed(seed: int, text: int) -> int:
+    state = np.random.SeedSequence([seed, text]).generate_state(1, np.uint64)
+    return int(state[0])
+
+
+def _claim(folder: Path, settings: dict[str, object]) -> None:
+    """Note what the folder is for; refuse one that is for something else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note, text = folder / "corpus.json", json.dumps(settings, indent=1)
+    if not note.exists():
+        scratch = note.with_suffix(".partial")
+        scratch.write_text(text)
+        scratch.replace(note)
+    elif note.read_text() != text:
+        raise InputError(
+            f"{folder} holds texts of other settings ({note.name} says which); name another "
+            "folder, or delete it"
+        )
+
+
+def _write(file: Path, requests: Sequence[Request], made: Sequence[Sequence[int]]) -> None:
+    rows = [np.append(request.prompt, new) for request, new in zip(requests, made, strict=True)]
+    scratch = file.with_name(f".{file.stem}.partial.npz")
+    np.savez(
+        scratch,
+        tokens=np.concatenate(rows).astype(np.int32),
+        lengths=[len(row) for row in rows],
+        prompts=[len(request.prompt) for request in requests],
+    )
+    scratch.replace(file)
+
+
+def _read(file: Path) -> list[Text]:
+    with np.load(file, allow_pickle=False) as saved:
+        rows = np.split(saved["tokens"].astype(np.int64), np.cumsum(saved["lengths"])[:-1])
+        return [Text(row, int(n)) for row, n in zip(rows, saved["prompts"], strict=True)]
