@@ -15,6 +15,10 @@ from spectheory.continuous.pair import ContinuousPair
 from spectheory.continuous.univariate import Univariate
 
 
+_LOWEST = -600.0
+"""Logs of chi-square tails are of the tails themselves, which lose their digits near e^-708."""
+
+
 class ClosedForm(NamedTuple):
     """The log of an overlap, and which formula gave it."""
 
@@ -114,8 +118,8 @@ def uniforms(one: tuple[float, float], two: tuple[float, float]) -> float:
 def _isotropic(target: Gaussian, draft: Gaussian) -> ClosedForm | None:
     """By `scaled_gaussians` where both covariances are multiples of the identity.
 
-    Where scipy's non-central chi-square loses its digits (many dimensions, small tails) the
-    contour integral is better, so that is left to it.
+    Where scipy's tails lose their digits or underflow (the non-central chi-square's early, the
+    central one's at the end of float64) the contour integral is better, so that is left to it.
     """
     spreads = [law.variances for law in (target, draft)]
     if any(law.covariance is not None for law in (target, draft)):
@@ -125,9 +129,8 @@ def _isotropic(target: Gaussian, draft: Gaussian) -> ClosedForm | None:
     scale = math.sqrt(float(spreads[0][0] / spreads[1][0]))
     distance = float(np.linalg.norm(target.mean - draft.mean)) / math.sqrt(float(spreads[1][0]))
     if distance == 0:
-        return ClosedForm(
-            scaled_gaussians(target.dimension, scale), "Gaussians, one a scaled other"
-        )
+        log = scaled_gaussians(target.dimension, scale)
+        return ClosedForm(log, "Gaussians, one a scaled other") if log > _LOWEST else None
     if target.dimension > 100 or distance > 5:
         return None
     log = scaled_gaussians(target.dimension, scale, distance)

@@ -165,12 +165,27 @@ def test_ten_thousand_dimensions():
     radius = size * math.log(1.01) / (1 - 1 / 1.01)
     outside, inside = chi2.logsf(radius, size), chi2.logcdf(radius / 1.01, size)
     assert float(scaled.log_capped(0.0)) == pytest.approx(np.logaddexp(outside, inside), abs=1e-9)
+    # tails below float64
+    wide = ContinuousPair(Gaussian(np.zeros(size)), Gaussian(np.zeros(size), 3.0))
+    assert overlap(wide).log == pytest.approx(_log_scaled(size, 3.0), abs=1e-8)
     uneven = gaussian_ratio(
         Gaussian(rng.normal(size=size) / 5, rng.uniform(0.5, 2, size)), Gaussian(np.zeros(size))
     )
     log = float(uneven.log_capped(0.0))
     assert math.exp(log) == 0 or log < -100
     assert 2 * uneven.log_affinity(0.5) - math.log(2) < log < uneven.log_affinity(0.5)
+
+
+def _log_scaled(dimension: int, variance: float) -> float:
+    """Log overlap of ``N(0, I_d)`` and ``N(0, v I_d)`` by incomplete gamma functions, 60 digits."""
+    import mpmath
+
+    with mpmath.workdps(60):
+        half, v = mpmath.mpf(dimension) / 2, mpmath.mpf(variance)
+        radius = half * mpmath.log(v) / (1 - 1 / v)
+        outside = mpmath.gammainc(half, radius, regularized=True)
+        inside = mpmath.gammainc(half, 0, radius / v, regularized=True)
+        return float(mpmath.log(outside + inside))
 
 
 class Hidden(Mixture):
