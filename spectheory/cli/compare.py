@@ -11,6 +11,8 @@ from spectheory.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from spectheory.audit.rates import MeasuredRates
+    from spectheory.cli.inputs import Pair
+    from spectheory.verification.rule import VerificationRule
 
 ITERATED = 50_000
 """Up to this many probabilities, rules with an iterative set-up are compared unasked."""
@@ -69,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
     found = {name: summary(rates) for name, rates in measured.items()}
     for name, entry in found.items():
         entry["lossless"] = rules()[name].lossless
+        entry["bias"] = 0.0 if entry["lossless"] else mean_bias(rules()[name], pair)
     if options.json:
         print_json(
             {
@@ -82,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
         )
         return
     method = "certified" if exact else "upper bound"
-    rows = [("optimum", f"{best:.6f}", "", "", "", method)]
+    rows = [("optimum", f"{best:.6f}", "", "", "", method, "")]
     for name, entry in sorted(found.items(), key=lambda item: -item[1]["acceptance"]):
         error = entry["standard_error"]
         rows.append(
@@ -93,14 +96,21 @@ def run(options: argparse.Namespace) -> None:
                 f"{entry['ladder']:.6f}",
                 f"± {error:.1g}" if error else "",
                 entry["method"],
+                "" if entry["lossless"] else f"{entry['bias']:.6f}",
             )
         )
+    columns = ["rule", "acceptance", "below optimum", "ladder", "std. error", "method", "bias"]
+    caption = "acceptance: P(output is one of the drafts); ladder: P(the accept ladder fires)"
+    if options.lossy:
+        caption += "; bias: total variation of output and target, by formula"
+    else:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     print_table(
         f"{key}, k = {k}, {len(pair.target)} position{'s'[: len(pair.target) > 1]}",
-        ["rule", "acceptance", "below optimum", "ladder", "std. error", "method"],
+        columns,
         rows,
-        numeric=("acceptance", "below optimum", "ladder", "std. error"),
-        caption="acceptance: P(output is one of the drafts); ladder: P(the accept ladder fires)",
+        numeric=("acceptance", "below optimum", "ladder", "std. error", "bias"),
+        caption=caption,
     )
 
 
@@ -112,3 +122,14 @@ def summary(rates: MeasuredRates) -> dict[str, Any]:
         "method": rates.method,
         "standard_error": math.sqrt(float((rates.error**2).sum())) / len(rates.error),
     }
+
+
+def mean_bias(rule: VerificationRule, pair: Pair) -> float:
+    """Mean over positions of ``TV(output, p)``, by the formula of a declared-lossy rule."""
+    from spectheory.distributions import total_variation
+
+    found = [
+        float(total_variation(rule.output_law(p, q, pair.k, pair.scheme.key), p))
+        for p, q in zip(pair.target, pair.draft, strict=True)
+    ]
+    return sum(found) / len(found)

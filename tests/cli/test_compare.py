@@ -99,6 +99,24 @@ def test_lossy_rules_only_when_asked_for(run, saved):
     assert not found["threshold"]["lossless"]
 
 
+@pytest.mark.parametrize("k", [1, 2])
+def test_bias_is_that_of_enumeration_on_fractions(run, saved, fractions, k):
+    p, q = fractions(TARGET), fractions(DRAFT)
+    command = "compare", saved("p", p), saved("q", q), "--k", k, "--lossy"
+    found = run(*command, "--json").document["rules"]
+    seen = 0
+    for name, entry in found.items():
+        if entry["lossless"]:
+            assert entry["bias"] == 0
+            continue
+        laws = [enumerate_rule(rules()[name], scheme("iid"), p[i], q[i], k).law for i in range(2)]
+        wanted = sum(abs(law - p[i]).sum() for i, law in enumerate(laws)) / 4
+        assert entry["bias"] == pytest.approx(float(wanted), abs=1e-12), name
+        seen += wanted > 0
+    assert seen >= 2
+    assert "bias: total variation" in run(*command).out
+
+
 def test_sampled_rules_carry_an_error_and_repeat_with_the_seed(run, saved):
     rng = np.random.default_rng(0)
     p, q = (saved(name, rng.dirichlet(np.ones(40), size=3)) for name in "pq")
