@@ -44,6 +44,7 @@ class Job:
         acceptance: exact acceptance of the sampler's rule, one number or ``(m,)``; ``1 - TV`` if
             None. It is under test if the sampler tells which drafts were accepted.
         test_acceptance: whether it is.
+        sampler: its name, if it has one; the saved state of another is refused.
     """
 
     target: np.ndarray
@@ -53,6 +54,7 @@ class Job:
     seed: int = 0
     acceptance: float | np.ndarray | None = None
     test_acceptance: bool = True
+    sampler: str = ""
 
     def __post_init__(self) -> None:
         if self.max_draws < 1 or self.seed < 0:
@@ -95,6 +97,7 @@ class Job:
             "seed": self.seed,
             "acceptance": np.ravel(self.acceptance).tolist() if self.acceptance is not None else [],
             "test_acceptance": self.test_acceptance,
+            "sampler": self.sampler,
         }
 
 
@@ -214,6 +217,6 @@ def _load(path: Path, job: Job) -> _Progress:
         if facts["job"].get(name) != value:
             raise InputError(
                 f"{path} is the state of another audit: its {name} is not this one's. Another "
-                "target, or another option? Delete the file to start afresh"
+                "sampler, target or option? Delete the file to start afresh"
             )
     return progress

@@ -42,6 +42,8 @@ def draw(
 ) -> Draws:
     """Call a sampler once and refuse what is not n tokens of the vocabulary.
 
+    It gets copies of the laws: engines' functions overwrite them in place.
+
     Args:
         target: ``(V,)`` float64.
         draft: ``(V,)`` float64, or None.
@@ -57,7 +59,7 @@ def draw(
     ((1000,), dtype('bool'))
     """
     try:
-        returned = sampler(target, draft, n, seed)
+        returned = sampler(target.copy(), None if draft is None else draft.copy(), n, seed)
     except (Exception, SystemExit) as error:  # an exit must not pass for the audit's own
         raise SamplerFailure(
             f"the sampler raised {type(error).__name__} at n = {n}, seed = {seed}: {error}"

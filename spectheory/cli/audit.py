@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectheory.cli.arguments import add_json, add_sampling, count, mass, rate, seed
-from spectheory.cli.output import note, print_json
+from spectheory.cli.output import foreign_output, note, print_json
 from spectheory.errors import ChecksumMismatch, InputError, ModelFailure, SourceUnavailable
 
 if TYPE_CHECKING:
     from spectheory.audit.report import AuditReport
     from spectheory.audit.run import Job
+    from spectheory.audit.sampler import Sampler
     from spectheory.audit.stream_report import StreamReport
 
 INTERRUPTED = 130
+
+ENGINE = "engine"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="PKG:OBJECT",
         help="callable sampler(target, draft, n, seed) that returns n tokens, or (tokens, "
-        "accepted); PKG.MODULE:OBJECT or path/file.py:OBJECT",
+        "accepted); PKG.MODULE:OBJECT or path/file.py:OBJECT; or engine:KEY, a public engine that "
+        "spectheory.adapters knows",
     )
     parser.add_argument(
         "--target",
@@ -116,18 +118,16 @@ def run(options: argparse.Namespace) -> int:
 def run_sampler(options: argparse.Namespace) -> int:
     """Draw from a sampler until it is found out, or the draws are used up."""
     from spectheory.audit.run import audit_steps
-    from spectheory.audit.sampler import load_sampler
     from spectheory.decoding.progress import progress
 
     if options.target is None:
         raise InputError("a sampler needs --target P.npy")
     work = job(options)
-    with redirect_stdout(sys.stderr):
-        sampler = load_sampler(options.sampler)
+    with foreign_output():
+        sampler = named_sampler(options.sampler)
     report, interrupted = None, False
     try:
-        # What the sampler prints must not mix with the result.
-        with progress("draws", work.max_draws) as show, redirect_stdout(sys.stderr):
+        with progress("draws", work.max_draws) as show, foreign_output():
             for report in audit_steps(sampler, work, options.resume):
                 show(report.draws)
     except KeyboardInterrupt:
@@ -140,6 +140,24 @@ def run_sampler(options: argparse.Namespace) -> int:
         write_report(options.report, Page.of_sampler(report, f"Audit of {options.sampler}"))
     about = {"sampler": options.sampler, "seed": options.seed, "max_draws": options.max_draws}
     return finish(report, about, options, interrupted)
+
+
+def named_sampler(name: str) -> Sampler:
+    """The callable that ``PKG.MODULE:OBJECT`` or ``path/file.py:OBJECT`` names, or an engine's.
+
+    Raises:
+        InputError: no such module, file, object or engine, or it cannot be called.
+        MissingDependency: the engine is not installed.
+    """
+    from spectheory.adapters.engine import engine
+    from spectheory.audit.sampler import load_sampler
+
+    kind, _, key = name.partition(":")
+    if kind != ENGINE:
+        return load_sampler(name)
+    found = engine(key)
+    found.version()
+    return found
 
 
 def finish(
@@ -182,6 +200,7 @@ def job(options: argparse.Namespace) -> Job:
         seed=options.seed,
         acceptance=options.acceptance if tested else None,
         test_acceptance=tested,
+        sampler=options.sampler or "",
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any
 
 from spectheory.errors import MissingDependency
@@ -21,6 +24,25 @@ def print_json(document: Any) -> None:
 def note(text: str) -> None:
     """A remark for a person, on standard error."""
     print(f"spectheory: {text}", file=sys.stderr)
+
+
+@contextmanager
+def foreign_output() -> Iterator[None]:
+    """Whatever the block prints goes to standard error, so that the result stands alone.
+
+    Not only Python's prints: libraries and child processes write to the descriptor itself.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        with suppress(AttributeError, OSError, TypeError):  # where C's buffers can be reached
+            ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def print_table(

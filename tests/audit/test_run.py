@@ -177,6 +177,16 @@ def test_a_sampler_that_ignores_its_seed_is_refused():
         audit_sampler(lambda p, q, n, seed: rejection_sampler(p, q, n, 0), JOB)
 
 
+def test_a_sampler_that_overwrites_its_laws_spoils_nothing():
+    def overwrites(target, draft, n, seed):
+        drawn = rejection_sampler(target, draft, n, seed)
+        np.maximum(target - draft, 0, out=target)
+        draft[:] = 0
+        return drawn
+
+    assert audit_sampler(overwrites, JOB) == audit_sampler(rejection_sampler, JOB)
+
+
 def test_a_certain_target_may_give_the_same_draws_again():
     job = Job(np.array([0.0, 1.0]), np.array([0.5, 0.5]), max_draws=5_000)
     assert not audit_sampler(rejection_sampler, job).biased

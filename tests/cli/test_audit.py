@@ -115,6 +115,8 @@ def test_an_interrupt_prints_the_verdict_so_far(laws, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background jobs ignore the signal, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not (tmp_path / "state.npz").exists():
         time.sleep(0.02)
@@ -246,3 +248,44 @@ def test_bad_files_and_samplers_are_refused(run, saved, laws, tmp_path):
     (tmp_path / "state.npz").write_bytes(b"no state")
     broken = run("audit", LOSSLESS, *laws, "--resume", tmp_path / "state.npz")
     assert "not the state" in broken.complaint
+
+
+def test_nothing_that_a_sampler_prints_reaches_standard_output(laws, tmp_path):
+    (tmp_path / "loud.py").write_text(
+        "import ctypes, os, subprocess\n"
+        "from spectheory.audit.sampler import rejection_sampler\n"
+        "os.write(1, b'on import\\n')\n"
+        "def sampler(target, draft, n, seed):\n"
+        "    print('by Python')\n"
+        "    os.write(1, b'by a library\\n')\n"
+        "    ctypes.CDLL(None).puts(b'from a buffer')\n"
+        "    subprocess.run(['echo', 'by a child'], check=True)\n"
+        "    return rejection_sampler(target, draft, n, seed)\n"
+    )
+    command = [sys.executable, "-m", "spectheory.cli", "audit", f"{tmp_path}/loud.py:sampler"]
+    done = subprocess.run(
+        [*command, *laws, "--max-draws", "2000", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["draws"] == 2_000
+    for words in ("on import", "by Python", "by a library", "from a buffer", "by a child"):
+        assert words in done.stderr
+
+
+def test_a_state_of_another_sampler_is_refused(run, laws, biased, tmp_path):
+    state = ["--resume", tmp_path / "state.npz"]
+    assert run("audit", biased, *laws, *state).code == 1
+    assert "its sampler is not this one's" in run("audit", LOSSLESS, *laws, *state).complaint
+
+
+def test_a_public_engine_is_named_by_its_key(run, saved):
+    pytest.importorskip("flashspec")
+    laws = ["--target", saved("p", np.array([0.5, 0.5, 0.0]))]
+    assert "needs a `draft`" in run("audit", "engine:flashspec", *laws).complaint
+    laws += ["--draft", saved("q", np.array([0.2, 0.3, 0.5]))]
+    few = ["--max-draws", 4_096, "--json"]
+    assert run("audit", "engine:flashspec", *laws, *few).code == 0
+    assert run("audit", "engine:flashspec-typical", *laws, *few).code == 1
+    assert "flashspec-onehot" in run("audit", "engine:none", *laws).complaint
