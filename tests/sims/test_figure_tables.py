@@ -8,7 +8,15 @@ import numpy as np
 import polars
 import pytest
 
-from sims import canonical_regions, cspd_chain, cspd_speed, group_windows, spectr_curves
+from sims import (
+    canonical_regions,
+    cost_models,
+    cspd_chain,
+    cspd_speed,
+    group_windows,
+    spectr_curves,
+)
+from spectheory.cost.continuous import best_block, truncating_speed_up
 from spectheory.verification.rule import rule
 
 
@@ -89,3 +97,20 @@ def test_windows_can_lose_and_partitions_cannot():
     worked = table.filter((polars.col("laws") == "worked") & (polars.col("width") == 1))
     assert worked.filter(polars.col("groups") == "window")["below"].item() == 1
     assert table.filter(polars.col("width") == 0)["bias"].max() < 1e-12
+
+
+def test_cost_models_have_their_known_optima():
+    config = cost_models.Config()
+    table = cost_models.run(config)
+    for rate in config.acceptances:
+        line = table.filter((polars.col("model") == "serial") & (polars.col("parameter") == rate))
+        best = line.sort("speed_up", descending=True)["x"][0]
+        assert best == best_block(rate, config.cost, max(config.blocks))
+        for block, value in line.select("x", "speed_up").iter_rows():
+            assert value == pytest.approx(
+                truncating_speed_up(rate, int(block), config.cost), rel=1e-12
+            )
+    for head in config.heads:
+        line = table.filter((polars.col("model") == "pruned") & (polars.col("parameter") == head))
+        best = line.sort("speed_up", descending=True)["x"][0]
+        assert line["x"].min() < best < line["x"].max()
