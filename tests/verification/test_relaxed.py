@@ -26,6 +26,7 @@ from spectheory.verification.judge import Judge
 from spectheory.verification.lantern import Lantern
 from spectheory.verification.lantern_plus_plus import LanternPlusPlus
 from spectheory.verification.local_threshold import LocalThreshold
+from spectheory.verification.relaxed import RelaxedRule
 from spectheory.verification.token_groups import Neighbourhoods, Partition, RankWindow
 
 IID = schemes()["iid"]
@@ -134,6 +135,23 @@ def test_windows_are_no_partition():
     windows = ((30, 55, 60), (30, 75, 80), (20, 60, 65), (15, 1, 1), (5, 1, 1))  # q, P, Q by rank
     assert accepted == sum(Fraction(mass, 100) * Fraction(a, b) for mass, a, b in windows)
     assert accepted < overlap(p, q) == Fraction(95, 100)
+
+
+def test_windows_in_the_drafts_order_against_loops():
+    rule = GroupedWindow(RankWindow(2, 1, gap=0.15), by_draft=True)
+    apart = 0
+    for p, q, _ in instances():
+        ranked = sorted(range(q.size), key=lambda x: (-q[x], x))
+        accepted = p * 0
+        for i, x in enumerate(ranked):
+            window = [y for y in ranked[max(i - 2, 0) : i + 2] if abs(q[y] - q[x]) < Fraction(0.15)]
+            above, below = (sum((law[y] for y in window), Fraction(0)) for law in (p, q))
+            if q[x]:
+                accepted[x] = q[x] * min(Fraction(1), above / below)
+        assert list(rule.accepted(p, q)) == list(accepted)
+        conformance.check_output_law(rule, IID, p, q, 1)
+        apart += list(accepted) != list(GroupedWindow(rule.groups).accepted(p, q))
+    assert apart >= 10
 
 
 def test_best_residual_beats_the_token_residual_where_a_window_accepts_too_little():
@@ -263,6 +281,50 @@ def test_neighbourhoods_against_all_distances():
 def test_equal_codebook_entries_are_neighbours_of_each_other():
     table = Neighbourhoods(1, np.array([[0.0], [0.0], [5.0], [5.0]])).table(4)
     assert table.tolist() == [[1], [0], [3], [2]]
+
+
+@dataclass(frozen=True)
+class AnyAccept(RelaxedRule):
+    """Accepts by a table, and replaces by a given law or, without one, by the target's."""
+
+    key: ClassVar[str] = "any"
+    table: np.ndarray
+    instead: np.ndarray | None = None
+
+    def accept(self, target, draft):
+        return self.table
+
+    def residual(self, target, draft):
+        return target if self.instead is None else self.instead
+
+
+def test_any_accept_function_has_a_least_bias_that_one_residual_attains():
+    """``TV(out, p) >= sum (q a - p)_+`` whatever the residual, with equality at ``(p - q a)_+``."""
+    gained = 0
+    for seed, (p, q, _) in enumerate(instances()):
+        rng = np.random.default_rng(seed)
+        table = np.array([Fraction(int(a), 7) for a in rng.integers(0, 8, p.size)])
+        least = AnyAccept(table).least_bias(p, q)
+        assert abs(least_bias_by_program(q * table, p) - float(least)) < 1e-9
+        missing = np.array([max(a - b, Fraction(0)) for a, b in zip(p, q * table, strict=True)])
+        best = AnyAccept(table, missing / missing.sum())
+        # Where more is missing than is rejected, any law below it does as well.
+        assert total_variation(exact_law(best, p, q), p) == least
+        other = total_variation(exact_law(AnyAccept(table, random_law(rng, p.size)), p, q), p)
+        assert other >= least
+        gained += other > least
+    assert gained >= 10
+
+
+def test_falling_back_to_the_target_is_biased_by_the_overlaps_distance():
+    """``TV = a TV(min(p, q) / a, p) <= a (1 - a) <= 1/4``, a the overlap."""
+    for p, q, _ in instances():
+        ratios = [min(Fraction(1), a / b) if b else a for a, b in zip(p, q, strict=True)]
+        law, a = exact_law(AnyAccept(np.array(ratios)), p, q), overlap(p, q)
+        kept = np.array([min(a, b) for a, b in zip(p, q, strict=True)])
+        found = total_variation(law, p)
+        assert found == a * total_variation(kept / a, p)
+        assert 0 < found <= a * (1 - a) <= Fraction(1, 4)
 
 
 @dataclass(frozen=True)
