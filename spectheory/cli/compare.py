@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
         )
         return
     method = "certified" if exact else "upper bound"
-    rows = [("optimum", f"{best:.6f}", "", "", "", method, "")]
+    rows: list[tuple[str, ...]] = [("optimum", f"{best:.6f}", "", "", "", method, "")]
     for name, entry in sorted(found.items(), key=lambda item: -item[1]["acceptance"]):
         error = entry["standard_error"]
         rows.append(

@@ -14,7 +14,6 @@ from spectheory.continuous.gaussian_ratio import GaussianShift, gaussian_ratio
 from spectheory.continuous.pair import ContinuousPair
 from spectheory.continuous.univariate import Univariate
 
-
 _LOWEST = -600.0
 """Logs of chi-square tails are of the tails themselves, which lose their digits near e^-708."""
 

@@ -127,6 +127,26 @@ def test_full_covariances_against_a_sum_over_the_plane_and_turned(seed):
     assert float(turned.capped(1.5)) == pytest.approx(found, abs=1e-13)
 
 
+@pytest.mark.parametrize("dimension", [5, 40])
+def test_turning_both_laws_changes_nothing(dimension):
+    rng = np.random.default_rng(dimension)
+    roots = rng.normal(size=(2, dimension, dimension)) / math.sqrt(dimension)
+    above, below = (root @ root.T + np.eye(dimension) for root in roots)
+    mean = rng.normal(size=dimension) / math.sqrt(dimension)
+    turn = ortho_group.rvs(dimension, random_state=dimension)
+    found = [
+        overlap(
+            ContinuousPair(
+                Gaussian(q @ mean, _symmetric(q @ above @ q.T)),
+                Gaussian(np.zeros(dimension), _symmetric(q @ below @ q.T)),
+            )
+        ).value
+        for q in (np.eye(dimension), turn)
+    ]
+    assert 0.05 < found[0] < 0.95
+    assert found[1] == pytest.approx(found[0], abs=1e-12)
+
+
 def _symmetric(matrix: np.ndarray) -> np.ndarray:
     return 0.5 * (matrix + matrix.T)
 
