@@ -38,6 +38,10 @@ PIECE = 2_000_000
 """Probabilities that are scored at once."""
 
 
+FIRST, STALE = 64, 16
+"""Tokens before the first point of the trace; after that, one when they grew by 1 / 16."""
+
+
 class StreamAudit:
     """Audit of emitted tokens against the law that each was to have.
 
@@ -73,6 +77,7 @@ class StreamAudit:
         self._after: dict[int, int] = {}
         self._sums = np.zeros((len(STRATA), len(FIXED), 2))  # of scores, and of their squares
         self._counts = np.zeros(len(STRATA), dtype=np.int64)
+        self._trace: list[list[float]] = []
         self._excess = np.zeros(2)  # of tokens a step over their mean, and the steps that told
 
     def update(self, steps: Steps) -> None:
@@ -114,6 +119,14 @@ class StreamAudit:
         self.steps += len(steps.tokens)
         if steps.expected is not None:
             self._take_lengths(steps.counts - steps.expected, steps.drafted)
+        last = int(self._trace[-1][0]) if self._trace else 0
+        if self.tokens.draws >= last + max(FIRST, last // STALE):
+            self._trace.append(self._point())
+
+    def _point(self) -> list[float]:
+        """Tokens, and logarithms of wealth: mean over tests, tokens a step, each test."""
+        wealth = [self.tokens.log_mean, self.length.log_mean, *self.tokens.log_e.tolist()]
+        return [float(self.tokens.draws), *wealth]
 
     def _scores(
         self,
@@ -172,9 +185,9 @@ class StreamAudit:
 
     def report(self) -> StreamReport:
         """What was found so far."""
-        peaks = sorted(
-            zip(self.tokens.names, self.tokens.log_peak.tolist(), strict=True), key=lambda x: -x[1]
-        )
+        order = np.argsort(-self.tokens.log_peak, kind="stable").tolist()
+        known = self._trace and self._trace[-1][0] == self.tokens.draws
+        trace = self._trace if known else [*self._trace, self._point()]
         told = self._excess[1] > 0
         return StreamReport(
             alpha=self.alpha,
@@ -183,10 +196,11 @@ class StreamAudit:
             impossible=self.impossible,
             log_e_peak=self.tokens.log_mean_peak,
             peaked_at=self.tokens.peaked_at,
-            tests=tuple(peaks),
+            tests=tuple((self.tokens.names[i], float(self.tokens.log_peak[i])) for i in order),
             bounds=self._bounds(),
             length_log_e_peak=self.length.log_mean_peak if told else None,
             length_excess=float(self._excess[0] / self._excess[1]) if told else None,
+            trace=tuple((*point[:3], *(point[3 + i] for i in order)) for point in trace),
         )
 
     def _bounds(self) -> tuple[Bound, ...]:
@@ -225,6 +239,7 @@ class StreamAudit:
             "sums": self._sums.tolist(),
             "counts": self._counts.tolist(),
             "excess": self._excess.tolist(),
+            "trace": list(self._trace),
             "learnt": None if self._learnt is None else self._learnt.state(),
         }
 
@@ -240,6 +255,7 @@ class StreamAudit:
         made._sums = np.array(state["sums"])
         made._counts = np.array(state["counts"], dtype=np.int64)
         made._excess = np.array(state["excess"])
+        made._trace = list(state["trace"])
         if state["learnt"] is not None:
             made._learnt = LearntScores.from_state(state["learnt"], len(STRATA), state["size"])
         return made

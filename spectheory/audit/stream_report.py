@@ -29,6 +29,8 @@ class StreamReport:
             probability ``1 - alpha``.
         length_log_e_peak: the same for tokens a step, or None if no step told its mean.
         length_excess: tokens a step over their mean, or None.
+        trace: at times evenly apart in logarithm, tokens and log e-values then: the mean over tests
+            of tokens, tokens a step, and each of ``tests`` in their order.
     """
 
     alpha: float
@@ -41,6 +43,7 @@ class StreamReport:
     bounds: tuple[Bound, ...]
     length_log_e_peak: float | None
     length_excess: float | None
+    trace: tuple[tuple[float, ...], ...]
 
     @property
     def p_bound(self) -> float:
@@ -65,13 +68,15 @@ class StreamReport:
         return self.length_p_bound is not None and self.length_p_bound <= self.alpha
 
     def to_dict(self) -> dict[str, Any]:
-        """A document of plain numbers, strings and lists."""
+        """A document of plain numbers, strings and lists, without the trace."""
+        found = asdict(self)
+        del found["trace"]
         return {
             "biased": self.biased,
             "p_bound": self.p_bound,
             "length_off": self.length_off,
             "length_p_bound": self.length_p_bound,
-        } | asdict(self)
+        } | found
 
     def __str__(self) -> str:
         lines = [self._verdict(), "strongest evidence (log e-values at their highest):"]

@@ -22,6 +22,7 @@ def audit_stream(
     model: Forcing | None = None,
     process: Callable[[np.ndarray], np.ndarray] | None = None,
     state: Path | None = None,
+    about: str = "",
 ) -> Iterator[StreamReport]:
     """Audit a file of JSON lines, a report after every chunk; see `spectheory.audit.stream_file`.
 
@@ -34,27 +35,29 @@ def audit_stream(
         model: computes the target's laws; None if the file carries them.
         process: the sampling parameters, a function of ``(n, V)`` laws; for a model's laws.
         state: file that is written after every chunk, and continued from if it is there.
+        about: names ``model`` and ``process``; the saved state of others is refused.
 
     Raises:
-        InputError: no steps, a bad line, or a state of another file or rate.
+        InputError: no steps, a bad line, or a state of another file, rate or model.
     """
     reader = StreamFile(path, model, process)
     audit = StreamAudit(alpha)
     if state is not None and state.exists():
-        audit = _load(state, reader, alpha)
+        audit = _load(state, reader, alpha, about)
         yield audit.report()
     for steps in reader.steps(reader.lines, reader.start):
         audit.update(steps)
         if state is not None:
-            _save(state, reader, audit)
+            _save(state, reader, audit, about)
         yield audit.report()
     if not audit.steps:
         raise InputError(f"{path} holds no steps; expected one JSON object a line")
 
 
-def _save(path: Path, reader: StreamFile, audit: StreamAudit) -> None:
+def _save(path: Path, reader: StreamFile, audit: StreamAudit, about: str) -> None:
     """Whole or not at all, whenever the process ends."""
     document = {
+        "about": about,
         "lines": reader.lines,
         "start": reader.start,
         "requests": reader.requests,
@@ -69,14 +72,16 @@ def _save(path: Path, reader: StreamFile, audit: StreamAudit) -> None:
     scratch.replace(path)
 
 
-def _load(path: Path, reader: StreamFile, alpha: float) -> StreamAudit:
+def _load(path: Path, reader: StreamFile, alpha: float, about: str) -> StreamAudit:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        audit = StreamAudit.from_state(document["audit"])
+        audit, was_about = StreamAudit.from_state(document["audit"]), document["about"]
         reader.lines, reader.start = int(document["lines"]), str(document["start"])
         reader.requests, reader.texts = dict(document["requests"]), dict(document["texts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not the state of a stream audit: {error}") from error
     if audit.alpha != alpha:
         raise InputError(f"{path} is the state of an audit at rate {audit.alpha}, not {alpha}")
+    if was_about != about:
+        raise InputError(f"{path} is the state of an audit of {was_about!r}, not {about!r}")
     return audit

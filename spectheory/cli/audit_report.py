@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from spectheory.audit.bounds import Bound
 from spectheory.audit.report import MEANING
+from spectheory.audit.stream_report import SHOWN
+from spectheory.audit.stream_scores import MEANINGS
 from spectheory.cli.style import COLOURS, settings
 from spectheory.errors import InputError, MissingDependency
 
@@ -69,17 +71,21 @@ class Page:
         return cls(title, str(report), report.alpha, "draws", curves, tests, report.bounds)
 
     @classmethod
-    def of_stream(cls, reports: Sequence[StreamReport], title: str) -> Page:
-        """The page of a stream audit, from its reports over time."""
-        last = reports[-1]
-        counts = [float(one.tokens) for one in reports]
-        curves = {"tokens, highest so far": (counts, [one.log_e_peak for one in reports])}
-        if last.length_log_e_peak is not None:
-            lengths = [one.length_log_e_peak or 0.0 for one in reports]
-            curves["tokens a step, highest so far"] = (counts, lengths)
-        tests = [(name, "", _log10(peak), "") for name, peak in last.tests if peak > 0]
+    def of_stream(cls, report: StreamReport, title: str) -> Page:
+        """The page of a stream audit; its strongest tests are drawn."""
+        counts, mean, lengths, *columns = zip(*report.trace, strict=True)
+        curves = {"mean": (counts, mean)}
+        if report.length_log_e_peak is not None:
+            curves["tokens a step"] = (counts, lengths)
+        drawn = zip(report.tests[:SHOWN], columns[:SHOWN], strict=True)
+        curves |= {name: (counts, column) for (name, _), column in drawn}
+        tests = [
+            (name, _log10(column[-1]), _log10(peak), MEANINGS[name.rpartition(": ")[2]])
+            for (name, peak), column in zip(report.tests, columns, strict=True)
+            if peak > 0
+        ]
         # Each of the two e-processes has half the rate.
-        return cls(title, str(last), last.alpha / 2, "tokens", curves, tests, last.bounds)
+        return cls(title, str(report), report.alpha / 2, "tokens", curves, tests, report.bounds)
 
 
 def write_report(path: Path, page: Page) -> None:

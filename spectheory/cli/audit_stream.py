@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spectheory.cli.audit import finish
 from spectheory.errors import InputError
@@ -26,8 +27,8 @@ def run_stream(options: argparse.Namespace) -> int:
     if not options.stream.is_file():
         raise InputError(f"`--stream` {options.stream}: no such file")
     forcing = None if options.model is None else model(options.model)
-    found: list[Any] = []
-    interrupted = False
+    settings = {name: getattr(options, name) for name in ("model", "temperature", "top_k", "top_p")}
+    report, interrupted = None, False
     try:
         with progress("steps", line_count(options.stream)) as show:
             for report in audit_stream(
@@ -36,19 +37,19 @@ def run_stream(options: argparse.Namespace) -> int:
                 model=forcing,
                 process=lambda laws: sampled(laws, options),
                 state=options.resume,
+                about="" if forcing is None else json.dumps(settings),
             ):
-                found.append(report)
                 show(report.steps)
     except KeyboardInterrupt:
         interrupted = True
-    if not found:
+    if report is None:
         raise KeyboardInterrupt
     if options.report:
         from spectheory.cli.audit_report import Page, write_report
 
-        write_report(options.report, Page.of_stream(found, f"Audit of {options.stream.name}"))
+        write_report(options.report, Page.of_stream(report, f"Audit of {options.stream.name}"))
     about = {"stream": str(options.stream), "model": options.model}
-    return finish(found[-1], about, options, interrupted)
+    return finish(report, about, options, interrupted)
 
 
 def line_count(path: Path) -> int:

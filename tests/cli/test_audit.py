@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -179,6 +180,20 @@ def test_a_record_is_audited_with_its_laws_or_a_model(run, stream, tmp_path, car
     assert done.document["biased"] is bool(code)
     assert done.document["tokens"] == 2_000
     assert page.read_text().count("<svg") == 2
+
+
+def test_a_resumed_record_is_reported_from_its_start(run, stream, tmp_path):
+    options = ["--stream", stream(0.0), "--model", f"{tmp_path}/model.py:model"]
+    options += ["--resume", tmp_path / "state"]
+    pages = [tmp_path / "first.html", tmp_path / "again.html"]
+    for page in pages:
+        assert run("audit", *options, "--report", page).code == 0
+    first, again = (page.read_text() for page in pages)
+    drawn = re.findall("<!-- (.*?) -->", first.split("</svg>")[0])
+    assert "mean" in drawn
+    assert any(name.startswith("row ") for name in drawn)
+    assert again == first
+    assert "0.5" in run("audit", *options, "--temperature", 0.5).complaint
 
 
 def test_sampling_parameters_apply_to_the_model_of_a_record(run, stream, tmp_path):
