@@ -304,3 +304,31 @@ def test_a_public_engine_is_named_by_its_key(run, saved):
     assert run("audit", "engine:flashspec", *laws, *few).code == 0
     assert run("audit", "engine:flashspec-typical", *laws, *few).code == 1
     assert "flashspec-onehot" in run("audit", "engine:none", *laws).complaint
+
+
+MEASURED = """
+import resource, sys, time
+from spectheory.cli import main
+began = time.monotonic()
+code = main(sys.argv[1:])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(time.monotonic() - began, peak, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+def test_a_million_draws_over_50257_tokens_take_less_than_a_minute_and_no_more_memory(saved):
+    target, draft = synthetic(50_257, 1.0, 1)
+    laws = ["--target", str(saved("p", target)), "--draft", str(saved("q", draft))]
+    peaks = []
+    for draws in (200_000, 1_000_000):
+        command = [sys.executable, "-c", MEASURED, "audit", LOSSLESS, *laws]
+        done = subprocess.run(
+            [*command, "--max-draws", str(draws)], capture_output=True, text=True, check=True
+        )
+        assert f"in {draws:,} draws" in done.stdout
+        seconds, peak = map(float, done.stderr.split())
+        assert seconds < 60
+        peaks.append(peak)
+    assert peaks[1] < peaks[0] + 4, peaks  # MiB; 800,000 draws more, if kept, would take 6
