@@ -318,11 +318,11 @@ sys.exit(code)
 
 
 @pytest.mark.slow
-def test_a_million_draws_over_50257_tokens_take_less_than_a_minute_and_no_more_memory(saved):
+def test_three_million_draws_over_50257_tokens_take_less_than_a_minute_and_no_more_memory(saved):
     target, draft = synthetic(50_257, 1.0, 1)
     laws = ["--target", str(saved("p", target)), "--draft", str(saved("q", draft))]
     peaks = []
-    for draws in (200_000, 1_000_000):
+    for draws in (200_000, 3_000_000):
         command = [sys.executable, "-c", MEASURED, "audit", LOSSLESS, *laws]
         done = subprocess.run(
             [*command, "--max-draws", str(draws)], capture_output=True, text=True, check=True
@@ -331,4 +331,4 @@ def test_a_million_draws_over_50257_tokens_take_less_than_a_minute_and_no_more_m
         seconds, peak = map(float, done.stderr.split())
         assert seconds < 60
         peaks.append(peak)
-    assert peaks[1] < peaks[0] + 4, peaks  # MiB; 800,000 draws more, if kept, would take 6
+    assert peaks[1] < peaks[0] + 12, peaks  # MiB; 2,800,000 draws more, if kept, would take 21
