@@ -55,13 +55,10 @@ def slowdown(target: Tensor, draft: Tensor, k: int) -> Tensor:
     rounding = 8 * torch.finfo(target.dtype).eps
     low = torch.ones_like(target[:, :1])
     high = low * k
-    rho, scaled = low, torch.empty_like(target)
+    rho = low
     at_one: Tensor | None = None
     for _ in range(100):
-        torch.mul(draft, rho, out=scaled)
-        above = scaled >= target
-        met = torch.where(above, target, scaled).sum(-1, keepdim=True)  # rho beta
-        proposed = scaled.masked_fill_(above, 0.0).sum(-1, keepdim=True) / rho
+        met, proposed = _sums(target, draft, rho)
         beta = met / rho
         excess = 1 - (1 - beta) ** k - met
         if at_one is None:
@@ -80,3 +77,18 @@ def slowdown(target: Tensor, draft: Tensor, k: int) -> Tensor:
     best = torch.where(settled, rho, high)
     raised = (best * (1 + max(_MARGIN, rounding))).clamp(min=1.0, max=float(k))
     return torch.where(at_one, 1.0, raised)
+
+
+def _sums(target: Tensor, draft: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
+    """``(B, 1)`` each: ``sum min(p, rho q)``, and the draft mass of the tokens with rho q < p."""
+    if target.device.type == "cpu" and target.dtype == torch.float64:
+        from spectheory.kernels.clipped_sums import clipped_sums
+
+        sums = torch.empty(len(target), 2, dtype=torch.float64)
+        rows = (part.contiguous().numpy() for part in (target, draft, rho, sums))
+        clipped_sums(*rows)
+        return sums[:, :1], sums[:, 1:]
+    scaled = draft * rho
+    below = scaled < target
+    met = torch.where(below, scaled, target).sum(-1, keepdim=True)
+    return met, torch.where(below, draft, 0.0).sum(-1, keepdim=True)

@@ -107,6 +107,13 @@ def test_slowdown_is_the_bisection_s(k, logits):
     np.testing.assert_allclose(found, KSeq().slowdown(target, draft, k), rtol=1e-12)
 
 
+def test_slowdown_in_float32_is_a_root_to_its_precision(logits):
+    p, q = (torch.as_tensor(distributions.from_logits(part)) for part in logits)
+    rho = slowdown(p.float(), q.float(), 4).double()  # in torch; float64 is a kernel's
+    beta = (p / rho).minimum(q).sum(-1, keepdim=True)
+    assert float((1 - (1 - beta) ** 4 - rho * beta).abs().max()) < 5e-6
+
+
 def test_optimal_acceptance_of_batched_scores_is_the_plan_s():
     """Frequency of accepted drafts beside the plan's value: five standard errors and more."""
     p, q = (distributions.from_logits(part[0]) for part in _smooth())
