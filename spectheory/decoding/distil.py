@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +82,8 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
         texts = generated(target, plan.corpus, folder / "texts", show)
     with progress("held-out texts", plan.held_out.texts) as show:
         held_out = generated(target, plan.held_out, folder / "held_out", show)
+    with progress("target's states", plan.corpus.texts) as show:
+        states = target_states(target, texts, folder / "states", plan.corpus.together, show)
     kept = None
     if plan.tokens is not None:
         whole = [text.tokens for text in texts]
@@ -92,7 +94,8 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
 
     def step(_: torch.nn.Module, generator: torch.Generator) -> torch.Tensor:
         chosen = torch.randint(len(texts), (plan.batch,), generator=generator).tolist()
-        return loss(*laws(drafter, kept, [texts[i] for i in chosen]), generator)
+        read = [texts[i] for i in chosen], [states[i] for i in chosen]
+        return loss(*laws(drafter, kept, *read), generator)
 
     with progress(f"training by {plan.loss}", plan.training.steps) as show:
         parts = train(
@@ -118,7 +121,10 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
 
 
 def laws(
-    drafter: DistilledDrafter, kept: np.ndarray | None, texts: Sequence[Text]
+    drafter: DistilledDrafter,
+    kept: np.ndarray | None,
+    texts: Sequence[Text],
+    states: Sequence[np.ndarray] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Both models' laws of every generated token of some texts, over the tokens of the head.
 
@@ -126,24 +132,21 @@ def laws(
         drafter: whose states carry gradients.
         kept: tokens of a pruned head; None for all.
         texts: read side by side.
+        states: the target's, from `target_states`; computed if not given.
 
     Returns:
         The target's ``(n, S)`` log-probabilities and the drafter's ``(n, S)`` logits.
     """
     module = drafter.target.module
     head = module.get_output_embeddings()
-    longest = max(len(text.tokens) for text in texts) - 1  # nothing follows the last token
-    tokens = torch.zeros(len(texts), longest, dtype=torch.int64)
-    wanted = torch.zeros(len(texts), longest, dtype=torch.bool)
-    for row, text in enumerate(texts):
-        # Padding stands behind the text, where a causal model does not look.
-        tokens[row, : len(text.tokens) - 1] = torch.from_numpy(text.tokens[:-1])
-        wanted[row, text.prompt - 1 : len(text.tokens) - 1] = True
-    tokens, wanted = tokens.to(module.device), wanted.to(module.device)
+    tokens, wanted = _side_by_side(texts, module.device)
     index = None if kept is None else torch.from_numpy(kept).to(module.device)
     with torch.no_grad():
-        state = module.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-        target = head(state[wanted]).log_softmax(dim=-1)
+        if states is None:
+            known = _body_states(module, tokens)[wanted]
+        else:
+            known = torch.from_numpy(np.concatenate(states)).to(head.weight)
+        target = head(known).log_softmax(dim=-1)
         target = target if index is None else target[:, index]
     state = drafter.states(tokens)[wanted]
     if index is None:
@@ -152,6 +155,43 @@ def laws(
     return target, torch.nn.functional.linear(
         state, head.weight[index], None if bias is None else bias[index]
     )
+
+
+@torch.no_grad()
+def target_states(
+    target: TransformerModel,
+    texts: Sequence[Text],
+    folder: Path,
+    together: int,
+    progress: Callable[[float], None] = lambda _: None,
+) -> list[np.ndarray]:
+    """The target's hidden state before its head, where each generated token follows; resumable.
+
+    The head makes the whole law of it, so training needs no further pass of the target's layers.
+
+    Args:
+        target: the model.
+        texts: its texts.
+        folder: one file for each ``together`` texts; none is ever half-written.
+        together: texts read at once.
+        progress: called with the number of texts done.
+
+    Returns:
+        For each text ``(n, size)`` float16, read from disk when looked at.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    states: list[np.ndarray] = []
+    for start in range(0, len(texts), together):
+        group, file = texts[start : start + together], folder / f"{start:06}.npy"
+        if not file.exists():
+            tokens, wanted = _side_by_side(group, target.module.device)
+            scratch = file.with_name(f".{file.stem}.partial.npy")
+            np.save(scratch, _body_states(target.module, tokens)[wanted].half().cpu().numpy())
+            scratch.replace(file)
+        ends = np.cumsum([len(text.tokens) - text.prompt for text in group])
+        states += np.split(np.load(file, mmap_mode="r"), ends[:-1])
+        progress(len(states))
+    return states
 
 
 @torch.no_grad()
@@ -179,6 +219,23 @@ def held_out_acceptance(
         "standard_error": math.sqrt(scatter) / float(size.sum()),
         "positions": int(size.sum()),
     }
+
+
+def _side_by_side(texts: Sequence[Text], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(B, T)`` tokens, and which of them a generated token follows."""
+    longest = max(len(text.tokens) for text in texts) - 1  # nothing follows the last token
+    tokens = torch.zeros(len(texts), longest, dtype=torch.int64)
+    wanted = torch.zeros(len(texts), longest, dtype=torch.bool)
+    for row, text in enumerate(texts):
+        # Padding stands behind the text, where a causal model does not look.
+        tokens[row, : len(text.tokens) - 1] = torch.from_numpy(text.tokens[:-1])
+        wanted[row, text.prompt - 1 : len(text.tokens) - 1] = True
+    return tokens.to(device), wanted.to(device)
+
+
+def _body_states(module: Any, tokens: torch.Tensor) -> torch.Tensor:
+    state: torch.Tensor = module.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+    return state
 
 
 def _check(plan: Distillation, target: TransformerModel) -> None:

@@ -14,7 +14,13 @@ transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
 from spectheory.decoding.decoder import Decoder, Request  # noqa: E402
-from spectheory.decoding.distil import Distillation, distil, held_out_acceptance, laws  # noqa: E402
+from spectheory.decoding.distil import (  # noqa: E402
+    Distillation,
+    distil,
+    held_out_acceptance,
+    laws,
+    target_states,
+)
 from spectheory.decoding.distil_corpus import Corpus, Text, generated, prompt_tokens  # noqa: E402
 from spectheory.decoding.distil_drafter import (  # noqa: E402
     CARD,
@@ -162,6 +168,24 @@ def test_laws_are_those_of_one_text_at_a_time(target, pruned):
     own = [drafter.logits(text.tokens)[text.prompt - 1 : -1] for text in texts]
     logits = torch.from_numpy(np.concatenate(own))[:, some]
     torch.testing.assert_close(of_draft.detach(), logits, atol=1e-5, rtol=0)
+
+
+def test_stored_states_give_the_same_laws_and_are_computed_once(target, tmp_path, monkeypatch):
+    drafter = DistilledDrafter(target, Recipe((0, -1)))
+    texts = [Text(TOKENS, 3), Text(TOKENS[::-1].copy()[:5], 1), Text(TOKENS[2:], 2)]
+    states = target_states(target, texts, tmp_path, together=2)
+    assert [len(state) for state in states] == [5, 4, 4]
+    for batch in ([0, 1, 2], [2, 0], [1]):
+        read = [texts[i] for i in batch]
+        for stored, anew in zip(
+            laws(drafter, None, read, [states[i] for i in batch]),
+            laws(drafter, None, read),
+            strict=True,
+        ):
+            torch.testing.assert_close(stored, anew, atol=2e-2, rtol=0)  # float16 states
+    monkeypatch.setattr(target, "module", None)
+    again = target_states(target, texts, tmp_path, together=2)
+    assert all(map(np.array_equal, again, states))
 
 
 def test_held_out_acceptance_is_the_overlap(target):
@@ -312,7 +336,7 @@ tests.distil(tests.tiny(), tests.plan([(s,) for s in sources]), Path(folder))
 def test_a_run_killed_at_any_stage_ends_with_the_same_bytes(target, sources, tmp_path):
     distil(target, plan(sources), tmp_path / "whole")
     cut = tmp_path / "cut"
-    for stage, count in (("training texts", 8), ("training by", 37)):
+    for stage, count in (("target's states", 12), ("training by", 37)):
         arguments = (__file__, stage, str(count), str(cut), *sources[0], *sources[1])
         child = subprocess.run([sys.executable, "-c", CHILD, *arguments], capture_output=True)
         assert child.returncode == -signal.SIGKILL, child.stderr.decode()
