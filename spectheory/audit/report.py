@@ -110,7 +110,8 @@ class AuditReport:
         if not self.biased:
             lines.append(
                 "No finite number of draws shows that there is no bias: smaller ones than these, "
-                "and ones in other directions, can have been missed."
+                "and ones in other directions, can have been missed. Nor is it tested whether "
+                "draws depend on each other: that is for the audit of a stream."
             )
         return "\n".join(lines)
 

@@ -131,6 +131,8 @@ def audit(chosen: list[ZooEntry], options: argparse.Namespace) -> int:
                 for one in found
             ],
             numeric=["draws", "p at most"],
+            caption="no evidence is no proof: `spectheory audit` prints the bias that so many "
+            "draws can have missed",
         )
     return 1 if wrong else 0
 
