@@ -87,7 +87,7 @@ def _title(scheme: str, draft: str, members: list[Row]) -> str:
     drafts = f"draft {draft}" if draft != MIXED else "k different drafts"
     bounded = sorted({row["k"] for row in members if not row["optimum_is_exact"]})
     remark = f"\noptimum: upper bound at k = {', '.join(map(str, bounded))}" if bounded else ""
-    return f"{scheme}: {drafts}{remark}"
+    return f"{scheme}\n{drafts}{remark}"
 
 
 def _panel(axes: Any, members: list[Row], counts: Sequence[int]) -> dict[str, Any]:

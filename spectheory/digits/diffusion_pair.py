@@ -11,8 +11,8 @@ import torch
 
 from spectheory.digits.data import digits
 from spectheory.digits.diffusion_model import DRAFT, TARGET, DiffusionModel, Size
-from spectheory.training import Training, train
 from spectheory.digits.weights import FOLDER, load_weights, save_weights
+from spectheory.training import Training, train
 
 SEEDS = (0, 1, 2)
 """Seeds of the pairs that ship: other initial weights, batches and noise."""

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from spectheory.digits.data import digits
-from spectheory.training import Training, train
 from spectheory.digits.vq_codebook import encode, fit_codebook
 from spectheory.digits.vq_model import CodeModel, CodeSize
 from spectheory.digits.weights import FOLDER, load_weights, save_weights
+from spectheory.training import Training, train
 
 CODES = 128
 SIZES = {
