@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spectheory.training import Training, train
 from spectheory.digits.weights import load_weights, save_weights
 from spectheory.errors import ChecksumMismatch, InputError, ModelFailure, SourceUnavailable
+from spectheory.training import Training, train
 
 SETTINGS = Training(steps=40, every=10, warmup=5, averaging=0.9)
 
