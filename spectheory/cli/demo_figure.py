@@ -103,9 +103,9 @@ def _panel(axes: Any, members: list[Row], counts: Sequence[int]) -> dict[str, An
         handles[rule] = axes.errorbar(
             [row["k"] for row in cells],
             [row["acceptance"] for row in cells],
-            yerr=[
-                [row["acceptance"] - row["acceptance_low"] for row in cells],
-                [row["acceptance_high"] - row["acceptance"] for row in cells],
+            yerr=[  # where all positions are alike, rounding can put an end past the mean
+                [max(0.0, row["acceptance"] - row["acceptance_low"]) for row in cells],
+                [max(0.0, row["acceptance_high"] - row["acceptance"]) for row in cells],
             ],
             color=style.colour,
             marker=style.marker,

@@ -38,7 +38,7 @@ def rows_of(config: Config, results: Mapping[Cell, Measured]) -> list[Row]:
         gap = _intervals(short, config)
         if measured.rows is None:
             whole = _intervals(np.column_stack([optimum, measured.acceptance]), config)
-            low, high = whole.low[1], whole.high[1]
+            middle, low, high = whole.mean[1], whole.low[1], whole.high[1]
         else:
             whole = _intervals(optimum[:, None], config)
             middle = whole.mean[0] - gap.mean[0]
@@ -52,7 +52,7 @@ def rows_of(config: Config, results: Mapping[Cell, Measured]) -> list[Row]:
                 "draft": cell.draft,
                 "k": cell.k,
                 "rule": cell.rule,
-                "acceptance": float(whole.mean[0] - gap.mean[0]),
+                "acceptance": float(middle),
                 "acceptance_low": float(low),
                 "acceptance_high": float(high),
                 "ladder": float(whole.mean[0] - gap.mean[1]),

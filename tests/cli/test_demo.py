@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from spectheory.cli import parser
+from spectheory.cli.demo_figure import draw
+from spectheory.cli.demo_plan import Config
+from spectheory.cli.logits import Request
 from spectheory.drafting.scheme import schemes
 from spectheory.verification.rule import rules
 
@@ -200,3 +204,15 @@ def test_torn_last_line_is_measured_again(finished, run, tmp_path):
         json.loads(kept[-1])["value"]["acceptance"], abs=0
     )
     assert run(*SMALL, "--out", tmp_path, "--json").err.count(f"{len(kept)} of {len(kept)}") == 1
+
+
+def test_the_figure_stands_an_interval_that_rounding_ends_short_of_its_mean(finished, tmp_path):
+    _, out = finished
+    rows = json.loads(out)["rows"]
+    for row in rows:
+        row["acceptance_low"] = row["acceptance"] + 1e-16 + 1e-16 * row["acceptance"]
+    options = parser().parse_args([*SMALL])
+    config = Config(Request.of(options.pair, options), counts=options.k)
+    png, pdf = draw(tmp_path / "tabular.png", config, rows)
+    assert png.stat().st_size > 10_000
+    assert pdf.exists()
