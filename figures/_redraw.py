@@ -18,10 +18,15 @@ HERE = Path(__file__).parent
 
 
 class Drawn(NamedTuple):
-    """A figure on disk, and how many of its numbers agree, in words."""
+    """A figure on disk, and its numbers beside the printed ones."""
 
     path: Path
-    numbers: str
+    compared: list[Compared]
+
+    @property
+    def numbers(self) -> str:
+        """How many of its numbers agree, in words."""
+        return summary(self.compared)
 
 
 def redraw(names: Sequence[str], out: Path, quick: bool, gallery: bool) -> Iterator[Drawn]:
@@ -57,7 +62,7 @@ def redraw(names: Sequence[str], out: Path, quick: bool, gallery: bool) -> Itera
             figure.savefig(path, dpi=110, metadata={"Software": None})
         rows = list(module.compared(tables)) if hasattr(module, "compared") else []
         drawn[name] = (module, rows)
-        yield Drawn(path, summary(rows))
+        yield Drawn(path, rows)
     if everything:
         place, folder = (HERE, "gallery") if gallery else (pictures, ".")
         (place / "README.md").write_text(page(drawn, folder), encoding="utf-8")

@@ -19,6 +19,16 @@ def test_draws_a_figure_and_counts_its_numbers(run, tmp_path):
     assert "canonical_figure_2: running Config(" in done.err
 
 
+def test_json_is_one_document_with_every_number(run, tmp_path):
+    done = run("reproduce", "canonical_figure_2", "--out", tmp_path, "--json")
+    (drawn,) = done.document
+    assert len(drawn["numbers"]) == 48
+    for number in drawn["numbers"]:
+        assert number["verdict"] == "agrees within printed rounding"
+        assert number["here"] == pytest.approx(float(number["printed"]), abs=6e-7)
+    assert list(run("reproduce", "--list", "--json").document) == list(figures())
+
+
 def test_lists_every_figure(run):
     lines = run("reproduce", "--list").out.splitlines()
     assert [line.partition(":")[0] for line in lines] == list(figures())
