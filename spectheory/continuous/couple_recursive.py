@@ -15,7 +15,7 @@ from spectheory.continuous.coupling import (
     needs_ratio_law,
     replaced,
 )
-from spectheory.continuous.multi_draft import recursion
+from spectheory.continuous.multi_draft import ladder_recursive, recursion
 from spectheory.continuous.overlap import ratio_law
 from spectheory.continuous.pair import ContinuousPair
 
@@ -53,4 +53,4 @@ class RecursiveCoupling(DraftedCoupling):
         return replaced(pair, drafts, slot, lambda log_r: log_r - np.log(levels[-1]), rng)
 
     def _acceptance(self, pair: ContinuousPair, k: int) -> float:
-        return 1 - float(recursion(ratio_law(pair), k)[1][-1])
+        return ladder_recursive(ratio_law(pair), k)

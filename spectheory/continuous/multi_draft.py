@@ -119,8 +119,8 @@ def recursion(law: RatioLaw, k: int) -> tuple[np.ndarray, np.ndarray]:
             ``min(1, (r - lambda_i)_+ / G_i)``, and ``lambda_(i+1) = lambda_i + G_i``.
 
     >>> from spectheory.continuous.gaussian_ratio import GaussianShift
-    >>> round(1 - float(recursion(GaussianShift(1.0), 4)[1][-1]), 6)
-    0.797811
+    >>> recursion(GaussianShift(1.0), 2)[0].round(6).tolist()
+    [0.0, 1.0, 1.382925]
     """
     check_drafts(k)
     levels, left = np.zeros(k + 1), np.ones(k + 1)
@@ -128,6 +128,16 @@ def recursion(law: RatioLaw, k: int) -> tuple[np.ndarray, np.ndarray]:
         levels[i + 1] = levels[i] + left[i]
         left[i + 1] = max(1 - float(law.capped(levels[i + 1])), 0.0)
     return levels, left
+
+
+def ladder_recursive(law: RatioLaw, k: int) -> float:
+    """Acceptance of recursive rejection, ``C(lambda_k) = 1 - G_k`` without the difference.
+
+    >>> from spectheory.continuous.gaussian_ratio import GaussianShift
+    >>> round(ladder_recursive(GaussianShift(1.0), 4), 6)
+    0.797811
+    """
+    return float(law.capped(recursion(law, k)[0][-1]))
 
 
 def check_drafts(k: Any) -> None:

@@ -17,6 +17,7 @@ from spectheory.continuous.line_ratio import LineRatio
 from spectheory.continuous.mixture import LineMixture
 from spectheory.continuous.multi_draft import (
     ladder_k_seq,
+    ladder_recursive,
     log_optimal_acceptance,
     optimal_acceptance,
     recursion,
@@ -60,7 +61,16 @@ def test_worked_numbers_of_unit_shift_and_four_drafts():
     law = GaussianShift(1.0)
     assert optimal_acceptance(law, 4) == pytest.approx(0.924197, abs=5e-7)
     assert ladder_k_seq(law, 4) == pytest.approx(0.839246, abs=5e-7)
-    assert 1 - recursion(law, 4)[1][-1] == pytest.approx(0.797811, abs=5e-7)
+    assert ladder_recursive(law, 4) == pytest.approx(0.797811, abs=5e-7)
+
+
+def test_recursive_rejection_keeps_acceptances_far_below_rounding():
+    delta, k = 50.0, 4
+    # Nothing measurable is taken before the last draft, whose level is then k.
+    tau = math.log(k) / delta
+    wanted = norm.cdf(tau - delta / 2) + k * norm.sf(tau + delta / 2)
+    assert 0 < wanted < 1e-130
+    assert ladder_recursive(GaussianShift(delta), k) == pytest.approx(wanted, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize("seed", range(6))
