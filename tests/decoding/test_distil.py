@@ -268,9 +268,10 @@ def test_distilling_raises_acceptance_of_unseen_texts(target, sources, tmp_path,
     assert isinstance(drafter, PrunedHead) == pruned
     source = draft_source(f"distil:{tmp_path / 'out'}", target)
     decoder = Decoder(target, source, branching=(1, 1))
-    [done] = decoder.generate([Request(TOKENS, 20, seed=1)])
-    assert len(done.tokens) == 20
-    assert max(done.statistics.lengths) > 1
+    done = decoder.generate([Request(TOKENS, 20, seed=seed) for seed in range(4)])
+    assert [len(one.tokens) for one in done] == [20] * 4
+    # About 0.4 of 50 and more first drafts are accepted: none would be with probability 1e-11.
+    assert any(max(one.statistics.lengths) > 0 for one in done)
 
 
 def test_greedy_decoding_with_a_drafter_is_the_targets(target, sources, tmp_path):
