@@ -68,13 +68,14 @@ def target():
 
 
 @pytest.fixture
-def sources(tmp_path):
-    """Two files of text to take prompts from."""
+def sources(tmp_path, monkeypatch):
+    """Two files of text to take prompts from; named from their folder, for the same runs always."""
+    monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for name in ("a.txt", "b.txt"):
         words = ["".join(chr(97 + c) for c in rng.integers(26, size=5)) for _ in range(400)]
         (tmp_path / name).write_text("\n".join(words))
-    return (str(tmp_path / "a.txt"),), (str(tmp_path / "b.txt"),)
+    return ("a.txt",), ("b.txt",)
 
 
 def plan(sources, **changes):
