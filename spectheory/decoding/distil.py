@@ -10,8 +10,9 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +35,18 @@ from spectheory.training import Training, train
 
 if TYPE_CHECKING:
     from spectheory.decoding.transformer import TransformerModel
+
+
+class Known(NamedTuple):
+    """What of the target's pass over a text makes its whole laws, by the head alone.
+
+    Attributes:
+        states: ``(n, size)`` float16, before the head, where each generated token follows.
+        normaliser: ``(n,)`` float32 log-sum-exp of the logits there.
+    """
+
+    states: np.ndarray
+    normaliser: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
     with progress("held-out texts", plan.held_out.texts) as show:
         held_out = generated(target, plan.held_out, folder / "held_out", show)
     with progress("target's states", plan.corpus.texts) as show:
-        states = target_states(target, texts, folder / "states", plan.corpus.together, show)
+        known = target_states(target, texts, folder / "states", plan.corpus.together, show)
     kept = None
     if plan.tokens is not None:
         whole = [text.tokens for text in texts]
@@ -94,7 +107,7 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
 
     def step(_: torch.nn.Module, generator: torch.Generator) -> torch.Tensor:
         chosen = torch.randint(len(texts), (plan.batch,), generator=generator).tolist()
-        read = [texts[i] for i in chosen], [states[i] for i in chosen]
+        read = [texts[i] for i in chosen], [known[i] for i in chosen]
         return loss(*laws(drafter, kept, *read), generator)
 
     with progress(f"training by {plan.loss}", plan.training.steps) as show:
@@ -124,7 +137,7 @@ def laws(
     drafter: DistilledDrafter,
     kept: np.ndarray | None,
     texts: Sequence[Text],
-    states: Sequence[np.ndarray] | None = None,
+    known: Sequence[Known] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Both models' laws of every generated token of some texts, over the tokens of the head.
 
@@ -132,29 +145,31 @@ def laws(
         drafter: whose states carry gradients.
         kept: tokens of a pruned head; None for all.
         texts: read side by side.
-        states: the target's, from `target_states`; computed if not given.
+        known: of each text, from `target_states`; computed if not given.
 
     Returns:
         The target's ``(n, S)`` log-probabilities and the drafter's ``(n, S)`` logits.
     """
     module = drafter.target.module
-    head = module.get_output_embeddings()
     tokens, wanted = _side_by_side(texts, module.device)
-    index = None if kept is None else torch.from_numpy(kept).to(module.device)
+    head = module.get_output_embeddings()
+    if kept is None:
+        small = head
+    else:
+        index = torch.from_numpy(kept).to(module.device)
+        bias = None if head.bias is None else head.bias[index]
+        small = partial(torch.nn.functional.linear, weight=head.weight[index], bias=bias)
     with torch.no_grad():
-        if states is None:
-            known = _body_states(module, tokens)[wanted]
+        if known is None:
+            states = _body_states(module, tokens)[wanted]
+            normaliser = head(states).logsumexp(dim=-1)
         else:
-            known = torch.from_numpy(np.concatenate(states)).to(head.weight)
-        target = head(known).log_softmax(dim=-1)
-        target = target if index is None else target[:, index]
-    state = drafter.states(tokens)[wanted]
-    if index is None:
-        return target, head(state)
-    bias = getattr(head, "bias", None)
-    return target, torch.nn.functional.linear(
-        state, head.weight[index], None if bias is None else bias[index]
-    )
+            states, normaliser = (
+                torch.from_numpy(np.concatenate(part)).to(head.weight)
+                for part in zip(*known, strict=True)
+            )
+        target = small(states) - normaliser[:, None]
+    return target, small(drafter.states(tokens)[wanted])
 
 
 @torch.no_grad()
@@ -164,34 +179,39 @@ def target_states(
     folder: Path,
     together: int,
     progress: Callable[[float], None] = lambda _: None,
-) -> list[np.ndarray]:
-    """The target's hidden state before its head, where each generated token follows; resumable.
-
-    The head makes the whole law of it, so training needs no further pass of the target's layers.
+) -> list[Known]:
+    """The target's pass over each text, once for the whole training; resumable.
 
     Args:
         target: the model.
         texts: its texts.
-        folder: one file for each ``together`` texts; none is ever half-written.
+        folder: two files for each ``together`` texts; none is ever half-written.
         together: texts read at once.
         progress: called with the number of texts done.
 
     Returns:
-        For each text ``(n, size)`` float16, read from disk when looked at.
+        For each text what `laws` needs, read from disk when looked at.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    states: list[np.ndarray] = []
+    all_known: list[Known] = []
     for start in range(0, len(texts), together):
-        group, file = texts[start : start + together], folder / f"{start:06}.npy"
-        if not file.exists():
+        group = texts[start : start + together]
+        files = [folder / f"{start:06}.{part}.npy" for part in Known._fields]
+        if not all(file.exists() for file in files):
             tokens, wanted = _side_by_side(group, target.module.device)
-            scratch = file.with_name(f".{file.stem}.partial.npy")
-            np.save(scratch, _body_states(target.module, tokens)[wanted].half().cpu().numpy())
-            scratch.replace(file)
-        ends = np.cumsum([len(text.tokens) - text.prompt for text in group])
-        states += np.split(np.load(file, mmap_mode="r"), ends[:-1])
-        progress(len(states))
-    return states
+            states = _body_states(target.module, tokens)[wanted].half()
+            head = target.module.get_output_embeddings()
+            # Of the rounded states, so that the law is a law; in parts, since V is large.
+            parts = [head(part.to(head.weight)).logsumexp(dim=-1) for part in states.split(512)]
+            for file, values in zip(files, (states, torch.cat(parts).float()), strict=True):
+                scratch = file.with_name(f".{file.stem}.partial.npy")
+                np.save(scratch, values.cpu().numpy())
+                scratch.replace(file)
+        ends = np.cumsum([len(text.tokens) - text.prompt for text in group])[:-1]
+        pieces = (np.split(np.load(file, mmap_mode="r"), ends) for file in files)
+        all_known += map(Known, *pieces)
+        progress(len(all_known))
+    return all_known
 
 
 @torch.no_grad()

@@ -52,7 +52,7 @@ class Corpus:
     texts: int
     prompt_tokens: int = 64
     new_tokens: int = 128
-    together: int = 16
+    together: int = 64
     seed: int = 0
 
 

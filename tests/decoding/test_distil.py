@@ -171,22 +171,30 @@ def test_laws_are_those_of_one_text_at_a_time(target, pruned):
     torch.testing.assert_close(of_draft.detach(), logits, atol=1e-5, rtol=0)
 
 
-def test_stored_states_give_the_same_laws_and_are_computed_once(target, tmp_path, monkeypatch):
+@pytest.mark.parametrize("pruned", [False, True])
+def test_stored_states_give_the_same_laws_and_are_computed_once(
+    target, tmp_path, monkeypatch, pruned
+):
     drafter = DistilledDrafter(target, Recipe((0, -1)))
+    kept = np.array([1, 2, 5, 9, 200]) if pruned else None
     texts = [Text(TOKENS, 3), Text(TOKENS[::-1].copy()[:5], 1), Text(TOKENS[2:], 2)]
-    states = target_states(target, texts, tmp_path, together=2)
-    assert [len(state) for state in states] == [5, 4, 4]
+    known = target_states(target, texts, tmp_path, together=2)
+    assert [len(one.states) for one in known] == [5, 4, 4]
     for batch in ([0, 1, 2], [2, 0], [1]):
         read = [texts[i] for i in batch]
         for stored, anew in zip(
-            laws(drafter, None, read, [states[i] for i in batch]),
-            laws(drafter, None, read),
+            laws(drafter, kept, read, [known[i] for i in batch]),
+            laws(drafter, kept, read),
             strict=True,
         ):
             torch.testing.assert_close(stored, anew, atol=2e-2, rtol=0)  # float16 states
+    if not pruned:
+        masses = laws(drafter, None, texts, known)[0].exp().sum(dim=-1)
+        torch.testing.assert_close(masses, torch.ones(13), atol=1e-5, rtol=0)
     monkeypatch.setattr(target, "module", None)
     again = target_states(target, texts, tmp_path, together=2)
-    assert all(map(np.array_equal, again, states))
+    for one, other in zip(again, known, strict=True):
+        assert all(map(np.array_equal, one, other))
 
 
 def test_held_out_acceptance_is_the_overlap(target):
