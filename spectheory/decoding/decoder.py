@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from spectheory.decoding.draft_source import DraftJob, DraftSource, NoDraft
+from spectheory.decoding.draft_source import DraftJob, DraftSource, FollowsTarget, NoDraft
 from spectheory.decoding.model import check_tokens
 from spectheory.decoding.sampling import PLAIN, Sampling
 from spectheory.decoding.session import DecodableModel, Nodes
@@ -203,6 +203,8 @@ class Decoder:
         seen = self.statistics
         with seen.timing("prompt"):
             target, drafts = self.target.session(len(active)), self.source.open(len(active))
+            if isinstance(drafts, FollowsTarget):
+                drafts.follow(target)
             # The last token of the prompt is read by the first step.
             target.extend([Nodes.chain(one.text[:-1], 0) for one in active])
             target.keep([range(len(one.text) - 1) for one in active])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from spectheory.decoding.sampling import Sampling
-from spectheory.decoding.session import DecodableModel, Nodes, Rows
+from spectheory.decoding.session import DecodableModel, Nodes, Rows, Session
 from spectheory.decoding.tape import Key, Purpose, Tape
 from spectheory.decoding.tree import ROOT, DraftTree
 from spectheory.drafting.scheme import DraftScheme
@@ -48,6 +48,19 @@ class DraftSession(Protocol):
 
     def select(self, texts: Sequence[int]) -> None:
         """Go on with these texts only."""
+        ...
+
+
+@runtime_checkable
+class FollowsTarget(Protocol):
+    """A session of a source that also reads the target's own states."""
+
+    def follow(self, target: Session) -> None:
+        """Hear which session the target has, before it reads anything.
+
+        Raises:
+            InputError: a target whose states cannot be read.
+        """
         ...
 
 
@@ -111,11 +124,13 @@ class ModelDraft:
 
     def open(self, texts: int) -> DraftSession:
         """See `DraftSource.open`."""
-        return _ModelDrafts(self.model, texts)
+        return ModelDrafts(self.model, texts)
 
 
 @dataclass
-class _ModelDrafts:
+class ModelDrafts:
+    """A draft model at work."""
+
     model: DecodableModel
     texts: int
     read: list[int] = field(init=False)
@@ -148,7 +163,7 @@ class _ModelDrafts:
                     )
                 )
             if level + 1 < depth:
-                rows = self.session.extend(batch)
+                rows = self._read(batch)
                 self.pending = [p + len(n.tokens) for p, n in zip(self.pending, batch, strict=True)]
         return trees
 
@@ -166,6 +181,10 @@ class _ModelDrafts:
         self.session.select(texts)
         self.read = [self.read[text] for text in texts]
         self.pending = [self.pending[text] for text in texts]
+
+    def _read(self, batch: Sequence[Nodes]) -> Sequence[Rows]:
+        """The laws behind the nodes of a level."""
+        return self.session.extend(batch)
 
     def _catch_up(self, jobs: Sequence[DraftJob]) -> Sequence[Rows]:
         """Read what was emitted since the last turn; the law behind it starts the tree."""

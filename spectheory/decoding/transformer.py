@@ -162,7 +162,8 @@ class TransformerModel:
             )
         weight = self.module.get_output_embeddings().weight
         config = self.module.config.get_text_config()
-        return TransformerSession(self.name, self._pass, config, self.layers, texts, weight)
+        body = self.module.base_model
+        return TransformerSession(self.name, self._pass, config, self.layers, texts, weight, body)
 
     def _pass(self, keep: Any, **inputs: Any) -> Any:
         """See `spectheory.decoding.transformer_session.Pass`."""

@@ -5,7 +5,8 @@ Imports torch: load this module where a model is run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +40,7 @@ class TransformerSession:
         layers: how many of its layers run.
         texts: how many texts.
         like: a parameter: its device and dtype.
+        body: the part whose ``last_hidden_state`` `watch` keeps; none if nobody may watch.
 
     Raises:
         InputError: a model that keeps a recurrent state, or attends in chunks: it cannot forget
@@ -46,7 +48,14 @@ class TransformerSession:
     """
 
     def __init__(
-        self, name: str, forward: Pass, config: Any, layers: int, texts: int, like: torch.Tensor
+        self,
+        name: str,
+        forward: Pass,
+        config: Any,
+        layers: int,
+        texts: int,
+        like: torch.Tensor,
+        body: torch.nn.Module | None = None,
     ) -> None:
         self.name = name
         self._forward = forward
@@ -55,6 +64,23 @@ class TransformerSession:
         self._cache = RaggedCache(layers, texts)
         self._ancestors = [np.zeros((0, 0), bool) for _ in range(texts)]
         self._depths = [np.zeros(0, np.int64) for _ in range(texts)]
+        self._body = body
+        self._watched: list[WatchedStates] | None = None
+
+    def watch(self) -> None:
+        """From now on, keep the hidden states before the head for `take_states`.
+
+        Raises:
+            InputError: a session whose states are nobody's.
+        """
+        if self._body is None:
+            raise InputError(f"the states of `{self.name}` cannot be read")
+        self._watched = [WatchedStates() for _ in self._depths]
+
+    def take_states(self, text: int) -> torch.Tensor:
+        """``(n, size)`` states of a text's tokens that were kept since they were taken last."""
+        assert self._watched is not None
+        return self._watched[text].take()
 
     def extend(self, batch: Sequence[Nodes]) -> Sequence[Rows]:
         """See `Session.extend`."""
@@ -75,6 +101,8 @@ class TransformerSession:
     def keep(self, paths: Sequence[Sequence[int]]) -> None:
         """See `Session.keep`."""
         self._cache.keep(paths)
+        for watched, path in zip(self._watched or (), paths, strict=self._watched is not None):
+            watched.keep(path)
         self._ancestors = [np.zeros((0, 0), bool) for _ in paths]
         self._depths = [np.zeros(0, np.int64) for _ in paths]
 
@@ -84,6 +112,8 @@ class TransformerSession:
         self._cache.select(texts)
         self._ancestors = [self._ancestors[text] for text in texts]
         self._depths = [self._depths[text] for text in texts]
+        if self._watched is not None:
+            self._watched = [self._watched[text] for text in texts]
 
     def _grow_tree(self, text: int, nodes: Nodes) -> None:
         """Append nodes to a text's pending tree."""
@@ -110,7 +140,7 @@ class TransformerSession:
                 self._cache.lengths[text] + self._depths[text][pending[text] :]
             )
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._watching(batch):
                 return self._forward(
                     torch.tensor(columns, dtype=torch.int64, device=self._device),
                     input_ids=torch.from_numpy(tokens).to(self._device),
@@ -126,6 +156,24 @@ class TransformerSession:
                     "texts need less"
                 ) from error
             raise
+
+    @contextmanager
+    def _watching(self, batch: Sequence[Nodes]) -> Iterator[None]:
+        """Note the states that leave the body, if they are watched."""
+        if self._watched is None:
+            yield
+            return
+        assert self._body is not None
+        seen: list[torch.Tensor] = []
+        hook = self._body.register_forward_hook(
+            lambda _, __, output: seen.append(output.last_hidden_state)
+        )
+        try:
+            yield
+        finally:
+            hook.remove()
+        for text, nodes in enumerate(batch):
+            self._watched[text].pending.append(seen[0][text, : len(nodes.tokens)])
 
     def _masks(self, pending: Sequence[int], positions: np.ndarray) -> Any:
         """Additive ``(B, 1, T, slots)`` masks: a node sees its text and its own ancestors."""
@@ -162,6 +210,25 @@ class TransformerSession:
                 "float16, or damaged weights?"
             )
         return LogitRows(rows)
+
+
+class WatchedStates:
+    """Hidden states of one text: of its pending nodes, and of those kept and not yet taken."""
+
+    def __init__(self) -> None:
+        self.pending: list[torch.Tensor] = []
+        self._kept: list[torch.Tensor] = []
+
+    def keep(self, path: Sequence[int]) -> None:
+        """See `Session.keep`."""
+        if len(path):
+            self._kept.append(torch.cat(self.pending)[list(path)])
+        self.pending = []
+
+    def take(self) -> torch.Tensor:
+        """All that were kept, which are forgotten here."""
+        kept, self._kept = self._kept, []
+        return torch.cat(kept)
 
 
 def _attention_types(name: str, config: Any) -> tuple[int | None, bool]:
