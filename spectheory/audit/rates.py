@@ -1,4 +1,4 @@
-"""The acceptance of any rule at any size: closed form, else enumeration, else sampling."""
+"""The acceptance of any rule at any size: closed form, else enumeration, else sampled drafts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class MeasuredRates(NamedTuple):
         acceptance: ``(n,)`` P(output is one of the drafts).
         ladder: ``(n,)`` P(the accept ladder fires).
         error: ``(n,)`` standard error of the acceptance; 0 where it is computed, not sampled.
-        method: "closed form", "enumeration" or "sampling".
+        method: "closed form", "enumeration", "sampling", or "exact ladder": only the residual's
+            hits on drafts are sampled.
     """
 
     acceptance: np.ndarray
@@ -51,7 +52,8 @@ def measure_rates(
     """Acceptances of a rule at many positions.
 
     Sampling draws only the drafts: given them the verdict's acceptance is exact, so the standard
-    error is that of the drafts' share alone.
+    error is that of the drafts' share alone. Where the rule has a plan, its ladder is exact, and
+    what is left to sample is acceptance less ladder: nothing for one draft or an optimal plan.
 
     Args:
         target: ``(n, V)``.
@@ -112,14 +114,19 @@ def _sampled(
     n = target.shape[0]
     streams = np.random.SeedSequence(seed).spawn(n)
 
-    def one_position(i: int) -> tuple[np.ndarray, np.ndarray]:
+    def one_position(i: int) -> tuple[np.ndarray, np.ndarray, str]:
         tape = np.random.default_rng(streams[i]).random((draws, scheme.tape_length(k)))
         drafts = scheme.sample(draft[i : i + 1], k, tape)
-        verdict = rule.verdict(target[i : i + 1], draft[i : i + 1], drafts)
-        return verdict.acceptance(), verdict.ladder()
+        plan = rule.plan(target[i], draft[i], k)
+        if plan is None:
+            verdict = rule.verdict(target[i : i + 1], draft[i : i + 1], drafts)
+            return verdict.acceptance(), verdict.ladder(), "sampling"
+        verdict = plan.verdict(drafts)
+        ladder = np.full(draws, plan.value)
+        return ladder + (verdict.acceptance() - verdict.ladder()), ladder, "exact ladder"
 
     # The first position runs alone: it compiles what there is to compile.
     positions = [one_position(0), *map_threads(one_position, range(1, n), threads)]
-    acceptance, ladder = (np.stack(parts) for parts in zip(*positions, strict=True))
+    acceptance, ladder = (np.stack([p[part] for p in positions]) for part in (0, 1))
     error = acceptance.std(axis=1, ddof=1) / np.sqrt(draws) if draws > 1 else np.full(n, np.nan)
-    return MeasuredRates(acceptance.mean(axis=1), ladder.mean(axis=1), error, "sampling")
+    return MeasuredRates(acceptance.mean(axis=1), ladder.mean(axis=1), error, positions[0][2])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar
 
 from spectheory.arrays import Array
@@ -65,11 +64,9 @@ class OptimalMixture(VerificationRule):
         """Under the scheme it was made for."""
         return (self.scheme,)
 
+    def plan(self, target: Array, draft: Array, k: int) -> PriorityMixture:
+        """The mixture of orders for one position."""
+        return PriorityMixture.solve(target, draft, k, self.scheme, self.gap, self.most_rounds)
+
     def _verdict(self, target: Array, draft: Array, drafts: Array) -> Verdict:
-        solve = partial(
-            PriorityMixture.solve,
-            scheme=self.scheme,
-            gap=self.gap,
-            most_rounds=self.most_rounds,
-        )
-        return verdict_by_rows(solve, target, draft, drafts)
+        return verdict_by_rows(self.plan, target, draft, drafts)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 from spectheory.arrays import Array, is_token, namespace, pick
 from spectheory.discovery import find, named
@@ -26,6 +26,17 @@ class Rates(NamedTuple):
 
     acceptance: Array
     ladder: Array
+
+
+class Plan(Protocol):
+    """A rule set up for one position."""
+
+    @property
+    def value(self) -> Array:
+        """P(the accept ladder fires), averaged over the draft law."""
+
+    def verdict(self, drafts: Array) -> Verdict:
+        """What the rule does with the drafts at hand, ``(..., k)``."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,15 @@ class VerificationRule(ABC):
             one = self._rates(target[None, :], draft[None, ...], k, scheme)
             return one and Rates(*(rate[0] for rate in one))
         return self._rates(target, draft, k, scheme)
+
+    def plan(self, target: Array, draft: Array, k: int) -> Plan | None:
+        """The rule set up for one position whose ladder is known exactly, or None if there is none.
+
+        Args:
+            target: ``(V,)``.
+            draft: ``(V,)`` or ``(k, V)``.
+        """
+        return None
 
     # -- what a rule defines -----------------------------------------------------------------
 

@@ -126,9 +126,9 @@ def test_sampled_rules_carry_an_error_and_repeat_with_the_seed(run, saved):
         return run(*command).document["rules"]
 
     first = rates("--seed", 1, "--threads", 1)
-    sampled = {name for name, entry in first.items() if entry["method"] == "sampling"}
+    sampled = {name for name, entry in first.items() if entry["standard_error"] > 0}
+    assert sampled >= {name for name, entry in first.items() if entry["method"] == "sampling"}
     assert "nss" in sampled
-    assert all(first[name]["standard_error"] > 0 for name in sampled)
     assert rates("--seed", 1, "--threads", 2) == first
     other = rates("--seed", 2)
     assert {name for name in first if first[name] != other[name]} == sampled
