@@ -48,9 +48,10 @@ class Place:
         config: Any,
         keys: Iterable[tuple[Any, ...]],
         work: Callable[..., dict[str, Any]],
+        sources: Iterable[str] = SOURCES,
     ) -> list[dict[str, Any]]:
         """`ledger.fill` with a file of its own for this configuration and this source code."""
-        path = self.folder / f"{sim}-{digest(config)}-{source_digest(sim)}.jsonl"
+        path = self.folder / f"{sim}-{digest(config)}-{source_digest(sim, sources)}.jsonl"
         return fill(path, keys, work, sim, self.workers)
 
 
@@ -63,11 +64,11 @@ def digest(config: Any) -> str:
     return hashlib.sha256(repr(config).encode()).hexdigest()[:12]
 
 
-def source_digest(sim: str) -> str:
+def source_digest(sim: str, sources: Iterable[str] = SOURCES) -> str:
     """Names the source that a simulation's numbers come from: its own, and the library's."""
     root = Path(spectheory.__file__).parent
     files = [Path(__file__).parent / name for name in (f"{sim}.py", "sweep_laws.py")]
-    for part in SOURCES:
+    for part in sources:
         files += root.glob(part)
     found = hashlib.sha256()
     for path in sorted(files):

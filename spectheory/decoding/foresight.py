@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from spectheory.arrays import Array
 from spectheory.decoding.draft_source import DraftJob, DraftSource
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.session import DecodableModel, Nodes
@@ -60,25 +62,51 @@ def logged_acceptance(
     Raises:
         InputError: no position to log, or a rule without a closed form.
     """
+    laws = laws_along(
+        target,
+        source,
+        text,
+        start,
+        scheme=scheme,
+        sampling=sampling,
+        draft_sampling=draft_sampling,
+    )
+    first, later = np.zeros(len(text) - start), np.zeros(len(text) - start)
+    for row, (law, draft) in enumerate(laws):
+        if draft is None:
+            continue
+        for k_here, rates in ((k, first), (1, later)):
+            found = rule.rates(law, draft, k_here, scheme.key)
+            if found is None:
+                raise InputError(
+                    f"rule `{rule.key}` has no closed-form acceptance under `{scheme.key}`"
+                )
+            rates[row] = min(1.0, float(found.acceptance))
+    return LoggedAcceptance(first, later)
+
+
+def laws_along(
+    target: DecodableModel,
+    source: DraftSource,
+    text: np.ndarray,
+    start: int,
+    *,
+    scheme: DraftScheme,
+    sampling: Sampling,
+    draft_sampling: Sampling | None = None,
+) -> Iterator[tuple[Array, Array | None]]:
+    """Target law and draft law, each ``(V,)``, at each position of a text from ``start`` on.
+
+    The draft's is None where nothing is drafted. Arguments and errors as for `logged_acceptance`.
+    """
     tokens = np.asarray(text).tolist()
     if not 1 <= start < len(tokens):
         raise InputError(f"`start` is {start}; expected 1 to {len(tokens) - 1}, inside the text")
     # One pass gives all rows; a row becomes a law only when its turn comes.
     [rows] = target.session(1).extend([Nodes.chain(tokens[:-1], len(tokens) - start)])
     drafts, tape = source.open(1), Tape(0)
-    first, later = np.zeros(len(rows)), np.zeros(len(rows))
     for row in range(len(rows)):
-        known = tokens[: start + row]
-        job = DraftJob(known, (1,), draft_sampling or sampling, tape, row)
+        job = DraftJob(tokens[: start + row], (1,), draft_sampling or sampling, tape, row)
         [tree] = drafts.propose([job], scheme)
-        if ROOT in tree.laws:
-            law = rows.law(row, sampling)
-            for k_here, rates in ((k, first), (1, later)):
-                found = rule.rates(law, tree.laws[ROOT], k_here, scheme.key)
-                if found is None:
-                    raise InputError(
-                        f"rule `{rule.key}` has no closed-form acceptance under `{scheme.key}`"
-                    )
-                rates[row] = min(1.0, float(found.acceptance))
+        yield rows.law(row, sampling), tree.laws.get(ROOT)
         drafts.settle([[]], [tokens[start + row]])
-    return LoggedAcceptance(first, later)
