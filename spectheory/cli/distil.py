@@ -35,7 +35,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--layers",
         type=numbers,
-        default=(0, 1, -1),
         metavar="I,J,..",
         help="layers of the target to start from, -1 for the last: write --layers=0,1,-1 (default)",
     )
@@ -46,6 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="instead: exit after the first L layers, unchanged, with a trained low-rank map",
     )
     made.add_argument("--rank", type=count, help="of that map (default 64)")
+    made.add_argument(
+        "--follow",
+        action="store_true",
+        help="read each token with the target's last state before it; one layer is then enough "
+        "(default --layers=-1)",
+    )
     made.add_argument(
         "--tokens", type=count, metavar="N", help="head over the N most frequent tokens only"
     )
@@ -64,6 +69,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     learnt.add_argument("--loss", choices=LOSSES, default="tv", help="default %(default)s")
     learnt.add_argument("--steps", type=count, default=1_000, help="default %(default)s")
     learnt.add_argument("--batch", type=count, default=8, help="texts a step (default %(default)s)")
+    learnt.add_argument(
+        "--passes", type=count, default=3, help="drafts in a row, with --follow (default 3)"
+    )
     learnt.add_argument("--rate", type=rate, default=5e-4, help="peak (default %(default)s)")
     learnt.add_argument(
         "--every", type=count, default=50, help="steps between checkpoints (default %(default)s)"
@@ -76,6 +84,8 @@ def run(options: argparse.Namespace) -> None:
     """Distil, then say what was reached."""
     if options.rank is not None and options.adapter is None:
         raise InputError("`--rank` is of an adapter; give --adapter too")
+    if options.follow and options.adapter is not None:
+        raise InputError("`--adapter` stops inside the target, and cannot `--follow` it")
     check_device(options.device, None)
 
     from spectheory.decoding.distil import distil
@@ -114,7 +124,8 @@ def plan(options: argparse.Namespace) -> Distillation:
     from spectheory.training import Training
 
     if options.adapter is None:
-        recipe = Recipe(options.layers)
+        layers = options.layers or ((-1,) if options.follow else (0, 1, -1))
+        recipe = Recipe(layers, follows=options.follow)
     else:
         recipe = Recipe(tuple(range(options.adapter)), options.rank or 64)
     lengths = {"prompt_tokens": options.prompt_tokens, "new_tokens": options.new_tokens}
@@ -133,6 +144,7 @@ def plan(options: argparse.Namespace) -> Distillation:
         options.loss,
         options.tokens,
         options.batch,
+        options.passes,
     )
 
 

@@ -23,6 +23,7 @@ from spectheory.decoding.distil_drafter import (
     DistilledDrafter,
     Recipe,
     checked,
+    drafter_of,
     load_drafter,
     save_drafter,
 )
@@ -41,8 +42,8 @@ class Known(NamedTuple):
     """What of the target's pass over a text makes its whole laws, by the head alone.
 
     Attributes:
-        states: ``(n, size)`` float16, before the head, where each generated token follows.
-        normaliser: ``(n,)`` float32 log-sum-exp of the logits there.
+        states: ``(T - 1, size)`` float16, before the head, of all tokens but the last.
+        normaliser: ``(T - 1,)`` float32 log-sum-exp of the logits there.
     """
 
     states: np.ndarray
@@ -59,6 +60,8 @@ class Distillation:
         tokens: size of a pruned head, with the tokens that are most frequent in the training
             texts; None for the whole vocabulary.
         batch: texts of a training step.
+        passes: drafts in a row that a drafter which follows its target is trained on; the loss of
+            each counts `FADING` of that of the one before.
         corpus: the training texts.
         held_out: the texts that acceptance is measured on.
         training: steps, rate and seed.
@@ -71,6 +74,11 @@ class Distillation:
     loss: str = "tv"
     tokens: int | None = None
     batch: int = 8
+    passes: int = 3
+
+
+FADING = 0.8
+"""A draft counts only if those before it were accepted."""
 
 
 def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[str, Any]:
@@ -101,14 +109,17 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
     if plan.tokens is not None:
         whole = [text.tokens for text in texts]
         kept = frequent_tokens(whole, target.vocab_size, plan.tokens)
-    drafter = DistilledDrafter(target, plan.recipe)
-    before = held_out_acceptance(drafter, kept, held_out, plan.batch)
+    drafter = drafter_of(target, plan.recipe)
+    before = held_out_acceptance(drafter, kept, held_out, plan.batch, plan.passes)
     loss = named(LOSSES, plan.loss, "loss")
 
     def step(_: torch.nn.Module, generator: torch.Generator) -> torch.Tensor:
         chosen = torch.randint(len(texts), (plan.batch,), generator=generator).tolist()
         read = [texts[i] for i in chosen], [known[i] for i in chosen]
-        return loss(*laws(drafter, kept, *read), generator)
+        law, drafts = laws(drafter, kept, *read, plan.passes)
+        weights = FADING ** torch.arange(len(drafts))
+        losses = torch.stack([loss(law, draft, generator) for draft in drafts])
+        return (losses * weights.to(losses)).sum() / weights.sum()
 
     with progress(f"training by {plan.loss}", plan.training.steps) as show:
         parts = train(
@@ -127,7 +138,7 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
     written = load_drafter(folder, target)
     base = written.draft if isinstance(written, PrunedHead) else written
     assert isinstance(base, DistilledDrafter)
-    card["held_out_acceptance"] = held_out_acceptance(base, kept, held_out, plan.batch)
+    card["held_out_acceptance"] = held_out_acceptance(base, kept, held_out, plan.batch, plan.passes)
     card["weights_bytes"] = (folder / WEIGHTS).stat().st_size
     save_drafter(folder, plan.recipe, parts, kept, card)
     return card
@@ -138,7 +149,8 @@ def laws(
     kept: np.ndarray | None,
     texts: Sequence[Text],
     known: Sequence[Known] | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    passes: int = 1,
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Both models' laws of every generated token of some texts, over the tokens of the head.
 
     Args:
@@ -146,12 +158,15 @@ def laws(
         kept: tokens of a pruned head; None for all.
         texts: read side by side.
         known: of each text, from `target_states`; computed if not given.
+        passes: drafts in a row, of a drafter that follows the target.
 
     Returns:
-        The target's ``(n, S)`` log-probabilities and the drafter's ``(n, S)`` logits.
+        The target's ``(n, S)`` log-probabilities and the drafter's ``(n, S)`` logits, for the first
+        draft, and of one that follows the target for each later one, given those before. (Such a
+        drafter has no law behind a text's first token, which is left out.)
     """
     module = drafter.target.module
-    tokens, wanted = _side_by_side(texts, module.device)
+    tokens, wanted = _side_by_side(texts, drafter)
     head = module.get_output_embeddings()
     if kept is None:
         small = head
@@ -161,15 +176,19 @@ def laws(
         small = partial(torch.nn.functional.linear, weight=head.weight[index], bias=bias)
     with torch.no_grad():
         if known is None:
-            states = _body_states(module, tokens)[wanted]
-            normaliser = head(states).logsumexp(dim=-1)
+            states = _body_states(module, tokens)
+            normaliser = head(states[wanted]).logsumexp(dim=-1)
         else:
             states, normaliser = (
-                torch.from_numpy(np.concatenate(part)).to(head.weight)
+                torch.nn.utils.rnn.pad_sequence(
+                    [torch.from_numpy(np.array(values)) for values in part], batch_first=True
+                ).to(head.weight)
                 for part in zip(*known, strict=True)
             )
-        target = small(states) - normaliser[:, None]
-    return target, small(drafter.states(tokens)[wanted])
+            normaliser = normaliser[wanted]
+        target = small(states[wanted]) - normaliser[:, None]
+    drafts = drafter.states(tokens, states, passes)
+    return target, [small(draft[wanted]) for draft in drafts]
 
 
 @torch.no_grad()
@@ -198,8 +217,10 @@ def target_states(
         group = texts[start : start + together]
         files = [folder / f"{start:06}.{part}.npy" for part in Known._fields]
         if not all(file.exists() for file in files):
-            tokens, wanted = _side_by_side(group, target.module.device)
-            states = _body_states(target.module, tokens)[wanted].half()
+            tokens = _padded(group).to(target.module.device)
+            lengths = [len(text.tokens) - 1 for text in group]
+            rows = zip(_body_states(target.module, tokens), lengths, strict=True)
+            states = torch.cat([row[:length] for row, length in rows]).half()
             head = target.module.get_output_embeddings()
             # Of the rounded states, so that the law is a law; in parts, since V is large.
             parts = [head(part.to(head.weight)).logsumexp(dim=-1) for part in states.split(512)]
@@ -207,7 +228,7 @@ def target_states(
                 scratch = file.with_name(f".{file.stem}.partial.npy")
                 np.save(scratch, values.cpu().numpy())
                 scratch.replace(file)
-        ends = np.cumsum([len(text.tokens) - text.prompt for text in group])[:-1]
+        ends = np.cumsum([len(text.tokens) - 1 for text in group])[:-1]
         pieces = (np.split(np.load(file, mmap_mode="r"), ends) for file in files)
         all_known += map(Known, *pieces)
         progress(len(all_known))
@@ -216,40 +237,58 @@ def target_states(
 
 @torch.no_grad()
 def held_out_acceptance(
-    drafter: DistilledDrafter, kept: np.ndarray | None, texts: Sequence[Text], batch: int
-) -> dict[str, float]:
+    drafter: DistilledDrafter,
+    kept: np.ndarray | None,
+    texts: Sequence[Text],
+    batch: int,
+    passes: int = 1,
+) -> dict[str, Any]:
     """Mean acceptance of one draft at temperature 1, the sum of min(p, q), over generated tokens.
 
     Returns:
-        ``mean``, its ``standard_error`` with texts as clusters, and the number of ``positions``.
+        ``mean``, its ``standard_error`` with texts as clusters, and the number of ``positions``;
+        of a drafter that follows its target also the means ``in_a_row``: of the first draft and of
+        each later one, given that those before were right.
     """
     sums, counts = [], []
     for start in range(0, len(texts), batch):
         group = texts[start : start + batch]
-        each = acceptance(*laws(drafter, kept, group)).double().cpu()
-        sizes = [len(text.tokens) - text.prompt for text in group]
-        sums += [float(part.sum()) for part in each.split(sizes)]
+        target, drafts = laws(drafter, kept, group, None, passes)
+        each = torch.stack([acceptance(target, draft) for draft in drafts], dim=-1).double().cpu()
+        sizes = _side_by_side(group, drafter)[1].sum(dim=1).tolist()
+        sums += [part.sum(dim=0).tolist() for part in each.split(sizes)]
         counts += sizes
-    total, size = np.array(sums), np.array(counts)
-    mean = float(total.sum() / size.sum())
+    totals, size = np.array(sums), np.array(counts)
+    means = totals.sum(axis=0) / size.sum()
     clusters = len(texts)
-    scatter = float(((total - mean * size) ** 2).sum()) * clusters / max(1, clusters - 1)
-    return {
-        "mean": mean,
+    off = totals[:, 0] - means[0] * size
+    scatter = float((off**2).sum()) * clusters / max(1, clusters - 1)
+    found = {
+        "mean": float(means[0]),
         "standard_error": math.sqrt(scatter) / float(size.sum()),
         "positions": int(size.sum()),
     }
+    return found | ({"in_a_row": means.tolist()} if drafter.recipe.follows else {})
 
 
-def _side_by_side(texts: Sequence[Text], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """``(B, T)`` tokens, and which of them a generated token follows."""
-    longest = max(len(text.tokens) for text in texts) - 1  # nothing follows the last token
-    tokens = torch.zeros(len(texts), longest, dtype=torch.int64)
-    wanted = torch.zeros(len(texts), longest, dtype=torch.bool)
+def _padded(texts: Sequence[Text]) -> torch.Tensor:
+    """``(B, T)`` tokens of each text but its last; nothing follows that one.
+
+    Padding stands behind the text, where a causal model does not look.
+    """
+    tokens = [torch.from_numpy(text.tokens[:-1]) for text in texts]
+    return torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
+
+
+def _side_by_side(
+    texts: Sequence[Text], drafter: DistilledDrafter
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(B, T)`` tokens, and behind which of them a generated token is drafted."""
+    tokens = _padded(texts)
+    wanted = torch.zeros(tokens.shape, dtype=torch.bool)
     for row, text in enumerate(texts):
-        # Padding stands behind the text, where a causal model does not look.
-        tokens[row, : len(text.tokens) - 1] = torch.from_numpy(text.tokens[:-1])
-        wanted[row, text.prompt - 1 : len(text.tokens) - 1] = True
+        wanted[row, max(text.prompt - 1, int(drafter.recipe.follows)) : len(text.tokens) - 1] = True
+    device = drafter.target.module.device
     return tokens.to(device), wanted.to(device)
 
 

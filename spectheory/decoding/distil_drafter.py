@@ -38,10 +38,13 @@ class Recipe:
         rank: None trains copies of those layers and of the final norm. A number leaves the layers
             as they are, shared, and trains a map ``x + U V x`` of that rank and the norm behind
             them: an early exit with an adapter.
+        follows: whether each token is read together with the target's state of the token before;
+            see `FollowingDrafter`.
     """
 
     layers: tuple[int, ...]
     rank: int | None = None
+    follows: bool = False
 
 
 class LowRank(nn.Module):
@@ -65,6 +68,21 @@ class LowRank(nn.Module):
     def forward(self, state: torch.Tensor) -> torch.Tensor:
         """``(..., size)``."""
         return state + self.up(self.down(state))
+
+
+class Join(nn.Module):
+    """``U h + W e`` of a state h and an embedding e; starts as their sum."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(2 * size, size, bias=False)
+        with torch.no_grad():
+            self.map.weight.copy_(torch.eye(size).repeat(1, 2))
+
+    def forward(self, state: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """``(..., size)``."""
+        joined: torch.Tensor = self.map(torch.cat([state, embedding], dim=-1))
+        return joined
 
 
 class DistilledDrafter(EarlyExit):
@@ -95,13 +113,23 @@ class DistilledDrafter(EarlyExit):
             weight = target.module.get_output_embeddings().weight
             trained["map"] = LowRank(weight.shape[1], self.recipe.rank).to(weight)
             _replace(body, norm, nn.Sequential(trained["map"], trained["norm"]))
+        if self.recipe.follows:
+            weight = target.module.get_output_embeddings().weight
+            trained["join"] = Join(weight.shape[1]).to(weight)
         self.parts = nn.ModuleDict(trained)
         self._body = body
 
-    def states(self, tokens: torch.Tensor) -> torch.Tensor:
-        """``(B, T, size)`` hidden states before the head, of ``(B, T)`` tokens."""
-        state: torch.Tensor = self._body(input_ids=tokens, use_cache=False).last_hidden_state
-        return state
+    def states(
+        self, tokens: torch.Tensor, target: torch.Tensor | None = None, passes: int = 1
+    ) -> list[torch.Tensor]:
+        """``(B, T, size)`` hidden states before the head, of ``(B, T)`` tokens.
+
+        Args:
+            tokens: read side by side.
+            target: the target's states of them, for a drafter that follows it.
+            passes: how many of a following drafter's steps in a row to return.
+        """
+        return [self._body(input_ids=tokens, use_cache=False).last_hidden_state]
 
 
 def checked(recipe: Recipe, target: TransformerModel) -> Recipe:
@@ -123,7 +151,22 @@ def checked(recipe: Recipe, target: TransformerModel) -> Recipe:
             f"`rank` is {recipe.rank} behind `layers` {recipe.layers}; an adapter has rank >= 1 "
             "and stands behind the first layers, in their order"
         )
-    return Recipe(layers, recipe.rank)
+    if recipe.rank is not None and recipe.follows:
+        raise InputError("an adapter (`rank`) sits inside the target and cannot follow it")
+    return Recipe(layers, recipe.rank, recipe.follows)
+
+
+def drafter_of(
+    target: TransformerModel, recipe: Recipe, name: str = "distilled"
+) -> DistilledDrafter:
+    """The untrained drafter of a recipe.
+
+    Raises:
+        InputError: a recipe that cannot be; see `checked`.
+    """
+    from spectheory.decoding.following import FollowingDrafter
+
+    return (FollowingDrafter if recipe.follows else DistilledDrafter)(target, recipe, name)
 
 
 def save_drafter(
@@ -158,7 +201,7 @@ def save_drafter(
     return folder / WEIGHTS
 
 
-def load_drafter(folder: Path, target: TransformerModel) -> EarlyExit | PrunedHead:
+def load_drafter(folder: Path, target: TransformerModel) -> DistilledDrafter | PrunedHead:
     """The drafter that `save_drafter` wrote, for a target.
 
     Raises:
@@ -171,13 +214,13 @@ def load_drafter(folder: Path, target: TransformerModel) -> EarlyExit | PrunedHe
     try:
         recipe = json.loads((folder / CARD).read_text(encoding="utf-8"))["recipe"]
         tensors = load_file(folder / WEIGHTS)
-        made_of = Recipe(tuple(recipe["layers"]), recipe["rank"])
+        made_of = Recipe(tuple(recipe["layers"]), recipe["rank"], recipe.get("follows", False))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise SourceUnavailable(
             f"{folder} holds no drafter that can be read ({CARD} and {WEIGHTS}): {error}"
         ) from error
     tokens = tensors.pop(TOKENS, None)
-    drafter = DistilledDrafter(target, made_of, f"{target.name}, distilled in {folder.name}")
+    drafter = drafter_of(target, made_of, f"{target.name}, distilled in {folder.name}")
     weight = target.module.get_output_embeddings().weight
     try:
         drafter.parts.load_state_dict({key: value.to(weight) for key, value in tensors.items()})

@@ -43,8 +43,12 @@ def draft_source(
     """
     if name.startswith("distil:"):
         from spectheory.decoding.distil_drafter import load_drafter
+        from spectheory.decoding.following import FollowingDraft, FollowingDrafter
 
-        return ModelDraft(load_drafter(Path(name.partition(":")[2]).expanduser(), target))
+        drafter = load_drafter(Path(name.partition(":")[2]).expanduser(), target)
+        base = drafter.draft if isinstance(drafter, PrunedHead) else drafter
+        follows = isinstance(base, FollowingDrafter)
+        return FollowingDraft(drafter) if follows else ModelDraft(drafter)
     kind, *parameters = name.split(":")
     if not all(number.isdecimal() for number in parameters):
         parameters = []

@@ -51,7 +51,7 @@ def test_distils_and_the_drafter_drafts(run, model, sources, tmp_path):
     folder = tmp_path / "drafter"
     command = ("distil", folder, "--target", model, *sources, *SMALL, "--steps", "4")
     document = run(*command, "--layers=0,-1", "--loss", "kl", "--json").document
-    assert document["plan"]["recipe"] == {"layers": [0, 2], "rank": None}
+    assert document["plan"]["recipe"] == {"layers": [0, 2], "rank": None, "follows": False}
     assert document["held_out_acceptance"]["positions"] == 24
     assert 0 < document["held_out_acceptance"]["mean"] < 1
     assert document == {
@@ -96,7 +96,7 @@ def test_an_adapter(run, model, sources, tmp_path):
         "20",
         "--json",
     ).document
-    assert document["plan"]["recipe"] == {"layers": [0, 1], "rank": 4}
+    assert document["plan"]["recipe"] == {"layers": [0, 1], "rank": 4, "follows": False}
     assert document["parameters"] == 16 + 2 * 16 * 4
 
 
@@ -107,6 +107,8 @@ def test_an_adapter(run, model, sources, tmp_path):
         (("--layers", "0,9"), "has layers 0 to 2"),
         (("--adapter", "4"), "has layers 0 to 2"),
         (("--rank", "4"), "`--rank` is of an adapter"),
+        (("--follow", "--adapter", "2"), "`--adapter` stops inside the target"),
+        (("--passes", "0"), "--passes"),
         (("--tokens", "29"), "`tokens` is 29; expected 1 to 28"),
         (("--prompts", "a,,b"), "not a list of names"),
         (("--prompts", "mtbench"), "trained on and held out"),
