@@ -69,7 +69,7 @@ class Config:
     prompts: tuple[str, ...] = ("humaneval", "mtbench")
     limit: int = 32
     longest: int = 96
-    new_tokens: int = 128
+    new_tokens: int = 64
     levels: int = 3
     counts: tuple[int, ...] = (2, 4)
     batch: int = 16
