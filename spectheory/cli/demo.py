@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,9 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Log logits, measure, print, save; what an earlier run finished is taken from disk."""
-    from spectheory.cli.demo_cells import measure_all
     from spectheory.cli.demo_plan import Config
-    from spectheory.cli.journal import Journal
 
     config = Config(
         Request.of(options.pair, options),
@@ -77,16 +75,29 @@ def run(options: argparse.Namespace) -> None:
             }
         )
         return
-    _make_folder(options.out)
     start = time.perf_counter()
-    logged = logits(config, options.out, options.allow_unofficial)
-    journal = Journal(options.out / "cells.jsonl")
+    results, logged = measured(
+        config, cells, options.out, options.threads, options.allow_unofficial
+    )
+    _report(options, config, results, logged, time.perf_counter() - start)
+
+
+def measured(
+    config: Config, cells: Sequence[Cell], folder: Path, threads: int, allow_unofficial: bool
+) -> tuple[dict[Cell, Measured], LoggedLogits]:
+    """The cells' measurements and the logits; what the folder holds already is not done again."""
+    from spectheory.cli.demo_cells import measure_all
+    from spectheory.cli.journal import Journal
+
+    _make_folder(folder)
+    logged = logits(config, folder, allow_unofficial)
+    journal = Journal(folder / "cells.jsonl")
     done = sum(config.cell_key(cell) in journal for cell in cells)
     if done:
         note(f"{done} of {len(cells)} measurements were finished by an earlier run")
     with _progress(len(cells), done) as finished:
-        results = measure_all(config, logged, journal, options.threads, finished)
-    _report(options, config, results, logged, time.perf_counter() - start)
+        results = measure_all(config, cells, logged, journal, threads, finished)
+    return results, logged
 
 
 def logits(config: Config, folder: Path, allow_unofficial: bool) -> LoggedLogits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -80,19 +80,20 @@ class Laws:
 
 def measure_all(
     config: Config,
+    cells: Sequence[Cell],
     logged: LoggedLogits,
     journal: Journal,
     threads: int,
     finished: Callable[[Cell], None],
 ) -> dict[Cell, Measured]:
-    """Every cell of the configuration; those in the journal are not measured again."""
+    """Each of the configuration's cells that is asked for, from the journal if it is there."""
     results = {}
     laws = cache(partial(Laws, logged, config))  # none are needed if all is finished
 
     def measured(cell: Cell) -> dict[str, Any]:
         return asdict(measure(cell, laws().target, laws().draft(cell), config, threads))
 
-    for cell in config.cells():
+    for cell in cells:
         found = journal.get_or(config.cell_key(cell), partial(measured, cell), cell=cell)
         results[cell] = Measured(**found)
         finished(cell)
