@@ -1,17 +1,15 @@
 """Acceptance of every lossless rule: draft scheme x rule x k x temperature x draft quality.
 
-``python -m sims.sweep`` runs Zipf laws and a Markov chain at small sizes; ``--full`` the full ones;
-``--logits FILE.npz`` adds logged logits of a real model. A setting's rules see the same laws and
-the same drafts. Where a rule has no closed form and its draft tuples are too many to go through,
-drafts are drawn and the standard error is given; the ``error`` of an exact number is 0.
+``python -m sims.sweep`` runs Zipf laws and a Markov chain at small sizes; ``--full`` the full ones.
+Logged logits of a real model are swept by `sims.sweep_logged`. A setting's rules see the same laws
+and the same drafts. Where a rule has no closed form and its draft tuples are too many to go
+through, drafts are drawn and the standard error is given; the ``error`` of an exact number is 0.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +36,7 @@ class Config:
     """What is swept.
 
     Attributes:
-        logits: files of ``spectheory logits``, besides the synthetic laws.
+        logits: files of ``spectheory logits``, besides the synthetic laws of each quality.
         sizes: vocabulary of the Zipf laws and states of the chain.
         positions: Zipf laws, and rows of each file.
         qualities: standard deviations of the draft's noise in logits.
@@ -210,12 +208,13 @@ def render(config: Config, table: polars.DataFrame) -> str:
         ]
         for (scheme, key), part in here.group_by("scheme", "rule", maintain_order=True):
             by_count = {row["k"]: row for row in part.iter_rows(named=True)}
-            shown = " | ".join(_shown(by_count.get(k)) for k in config.counts)
-            lines.append(f"| `{scheme}` | `{key}` | {shown} |")
+            printed = " | ".join(shown(by_count.get(k)) for k in config.counts)
+            lines.append(f"| `{scheme}` | `{key}` | {printed} |")
     return "\n".join(lines) + "\n"
 
 
-def _shown(row: dict[str, Any] | None) -> str:
+def shown(row: dict[str, Any] | None) -> str:
+    """An acceptance as the tables print it."""
     if row is None:
         return ""
     error = f" ± {row['error']:.4f}" if row["error"] else ""
@@ -224,14 +223,5 @@ def _shown(row: dict[str, Any] | None) -> str:
     return f"{bound}{row['acceptance']:.4f}{error}{few}"
 
 
-def command(arguments: list[str] | None = None) -> None:
-    """`runner.main`, with files of logits besides."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--logits", nargs="*", default=[], metavar="FILE.npz")
-    options, rest = parser.parse_known_args(arguments)
-    quick, full = (replace(c, logits=tuple(options.logits)) for c in (Config(), FULL))
-    main("sweep", __doc__ or "", quick, full, run, render, rest)
-
-
 if __name__ == "__main__":
-    command(sys.argv[1:])
+    main("sweep", __doc__ or "", Config(), FULL, run, render)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spectheory.decoding.logged import LoggedLogits
+from spectheory.decoding.prompts import spread
 from spectheory.distributions import from_logits
 
 ZIPF, MARKOV = "zipf", "markov"
@@ -92,8 +93,8 @@ def laws(
             slots after the first then cycle through the file's drafts.
         temperature: of target and drafts.
         sizes: vocabulary of the Zipf laws and of the chain.
-        positions: Zipf laws, or first rows of the file. A chain has one position a state, with the
-            stationary law of the target for weights.
+        positions: Zipf laws, or rows of the file, evenly apart. A chain has one position a state,
+            with the stationary law of the target for weights.
         slots: draft laws wanted.
         seed: of logits and noise.
     """
@@ -102,8 +103,9 @@ def laws(
         names = list(logged.drafts)
         first = names.index(quality)
         cycle = [names[(first + i) % len(names)] for i in range(slots)]
-        target = from_logits(logged.target[:positions], temperature)
-        drafts = {name: from_logits(logged.drafts[name][:positions], temperature) for name in names}
+        rows = spread(len(logged.target), positions)
+        target = from_logits(logged.target[rows], temperature)
+        drafts = {name: from_logits(logged.drafts[name][rows], temperature) for name in names}
         n = len(target)
         return Laws(target, np.stack([drafts[c] for c in cycle], axis=1), np.full(n, 1 / n))
     if source == ZIPF:
