@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,10 @@ MOST_TOKENS = 17
 """Widest pass whose latency is measured."""
 
 
+WARM_UP = 8
+"""Tokens that each configuration emits untimed, first of all."""
+
+
 @dataclass(frozen=True)
 class BenchRun:
     """What all parts of a run share.
@@ -39,6 +43,7 @@ class BenchRun:
         journal: finished work.
         settings: what decides a cell's result besides its configuration and prompt; part of each
             key of the journal, so that a run goes on only where it fits.
+        warm: configurations that this process has run already.
     """
 
     target: TransformerModel
@@ -47,6 +52,7 @@ class BenchRun:
     apart: Sequence[np.ndarray]
     journal: Journal
     settings: dict[str, Any]
+    warm: set[Choice | Peer] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -167,23 +173,26 @@ class BenchRun:
 
     def _cell(self, config: Choice | Peer, plans: Mapping[Choice, dict[str, Any]], i: int) -> Cell:
         prompt, number = self.prompts[i], self.settings["seed"] + i
-        make: partial[Cell]
-        if isinstance(config, Peer):
-            helper = next(filter(None, map(assistant, self.sources.values())), None)
-            make = partial(run_peer, self.target, config, prompt, self.new_tokens, number, helper)
-            return self._timed(self._key("peer", config, i), make)
         tree = plans[config]["branching"] if config in plans else ()
-        make = partial(
-            run_choice,
-            self.target,
-            self.sources[config.draft],
-            config,
-            tree,
-            prompt,
-            self.new_tokens,
-            number,
-        )
-        return self._timed(self._key("cell", config, list(tree), i), make)
+
+        def make(new_tokens: int) -> Cell:
+            if isinstance(config, Peer):
+                helper = next(filter(None, map(assistant, self.sources.values())), None)
+                return run_peer(self.target, config, prompt, new_tokens, number, helper)
+            source = self.sources[config.draft]
+            return run_choice(self.target, source, config, tree, prompt, new_tokens, number)
+
+        def warm_and_make() -> Cell:
+            if isinstance(config, Peer) and config.mode.endswith(" static"):
+                make(self.new_tokens)  # compiles anew for each length
+            elif config not in self.warm:
+                make(min(WARM_UP, self.new_tokens))
+            self.warm.add(config)
+            return make(self.new_tokens)
+
+        if isinstance(config, Peer):
+            return self._timed(self._key("peer", config, i), warm_and_make)
+        return self._timed(self._key("cell", config, list(tree), i), warm_and_make)
 
     def _key(self, kind: str, *what: Any) -> str:
         return json.dumps([kind, self.settings, *what])
