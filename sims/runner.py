@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import polars
 
 SHIPPED = Path(__file__).parent / "tables"
-"""Tables of the quick configurations, which come with the source."""
+"""Tables that come with the source: of quick configurations, and of those that need weights."""
 
 OUT = Path("out")
 
@@ -76,16 +76,21 @@ def source_digest(sim: str, sources: Iterable[str] = SOURCES) -> str:
     return found.hexdigest()[:12]
 
 
-def save(table: polars.DataFrame, sim: str, config: Any, folder: Path) -> Path:
+def file_name(sim: str, config: Any) -> str:
+    """Of the table that this configuration gives."""
+    return f"{sim}-{digest(config)}.parquet"
+
+
+def save(table: polars.DataFrame, sim: str, config: Any, folder: Path, **about: str) -> Path:
     """Write the table as Parquet, named by its configuration, which stands in its metadata.
 
-    The metadata holds config, seed and versions as text.
+    The metadata holds config, seed, versions and whatever else is given about the run, as text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     packages = ("spectheory", "numpy", "scipy", "polars", "numba", "joblib")
-    metadata = {"config": repr(config), "seed": str(config.seed)}
+    metadata = {"config": repr(config), "seed": str(getattr(config, "seed", "none"))} | about
     metadata |= {"python": platform.python_version()} | {name: version(name) for name in packages}
-    path = folder / f"{sim}-{digest(config)}.parquet"
+    path = folder / file_name(sim, config)
     partial = path.with_suffix(".part")
     table.write_parquet(partial, metadata=metadata)
     return partial.replace(path)
