@@ -1,8 +1,8 @@
 """Time the optimum for i.i.d. drafts: value, plan set-up and draws, beside a sort of the ratios.
 
-``python -m sims.bench`` prints a Markdown table and writes it to out/bench.md. Times are medians of
-interleaved repeats in one process, so that ratios hold where the machine is shared; a row's sort is
-``numpy.argsort`` of the same ratio array.
+``python -m sims.bench`` prints a Markdown table and writes it to out/bench.md, and the table as
+Parquet to out/tables. Times are medians of interleaved repeats in one process, so that ratios hold
+where the machine is shared; a row's sort is ``numpy.argsort`` of the same ratio array.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import spectheory
+from sims.runner import OUT, save
 from spectheory.decoding.logged import LoggedLogits
 from spectheory.distributions import from_logits, overlap
 from spectheory.drafting.scheme import scheme
 from spectheory.transport.linear_program import solve
 from spectheory.transport.problem import TransportProblem
+
+if TYPE_CHECKING:
+    import polars
 
 DRAWS = 2_000
 
@@ -37,13 +44,15 @@ class Config:
         drafts: numbers of drafts.
         sigma: standard deviation of the noise that turns target logits into draft logits.
         repeats: interleaved repeats; the median is reported.
-        tuples: the linear program is run where the draft tuples are at most this many.
+        tuples: the linear program is run, once, where the draft tuples are at most this many.
         logits: files of ``spectheory logits``; the draft of most overlap is used.
         positions: how many positions of each file are timed.
         seed: of the synthetic logits and the draws.
     """
 
-    sizes: tuple[int, ...] = (1_000, 32_000, 128_256, 262_144)
+    sizes: tuple[int, ...] = (
+        *(50, 100, 200, 400, 1_000, 4_000, 16_000, 32_000, 65_536, 128_256, 262_144),
+    )
     drafts: tuple[int, ...] = (2, 4, 8)
     sigma: float = 0.7
     repeats: int = 15
@@ -51,23 +60,6 @@ class Config:
     logits: tuple[str, ...] = ()
     positions: int = 1
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; times in seconds, a draw's per draw."""
-
-    name: str
-    size: int
-    k: int
-    value: float
-    grouped_loss: float
-    sort: float
-    optimum: float
-    exact: float
-    grouped: float
-    draw: float
-    linear_program: float | None
 
 
 def synthetic(size: int, sigma: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,8 +93,8 @@ def linear_program(target: np.ndarray, draft: np.ndarray, k: int) -> float:
     return float(solve(TransportProblem.of(target, scheme("iid").law(draft, k))).value)
 
 
-def measure(name: str, target: np.ndarray, draft: np.ndarray, k: int, config: Config) -> Row:
-    """Time one pair of laws."""
+def measure(target: np.ndarray, draft: np.ndarray, k: int, config: Config) -> dict[str, Any]:
+    """Times of one pair of laws; see `run`."""
     from spectheory.transport.grouped_plan import grouped_plan
     from spectheory.transport.iid_value import iid_optimum
     from spectheory.transport.score_kernel import score_kernel_plan
@@ -115,7 +107,7 @@ def measure(name: str, target: np.ndarray, draft: np.ndarray, k: int, config: Co
     plan, grouped = score_kernel_plan(target, draft, k), grouped_plan(target, draft, k)
     tasks: dict[str, Callable[[], object]] = {
         "sort": lambda: np.argsort(ratios),
-        "optimum": lambda: iid_optimum(target, draft, k),
+        "value": lambda: iid_optimum(target, draft, k),
         "exact": lambda: score_kernel_plan(target, draft, k),
         "grouped": lambda: grouped_plan(target, draft, k),
         "draw": lambda: plan.sample(drafts, tape),
@@ -133,51 +125,64 @@ def measure(name: str, target: np.ndarray, draft: np.ndarray, k: int, config: Co
         found = linear_program(target, draft, k)
         program = perf_counter() - start
         assert abs(found - plan.value) < 1e-6, (found, plan.value)
-    return Row(
-        name=name,
-        size=len(draft),
-        k=k,
-        value=float(iid_optimum(target, draft, k).value),
-        grouped_loss=grouped.loss_bound,
-        linear_program=program,
+    return {
+        "optimum": float(plan.value),
+        "grouped_loss": float(grouped.loss_bound),
         **(times | {"draw": times["draw"] / DRAWS}),
-    )
+        "linear_program": program,
+    }
 
 
-def run(config: Config) -> list[Row]:
-    """Time every pair of laws at every number of drafts, with progress on stderr."""
+def run(config: Config) -> polars.DataFrame:
+    """One row a pair of laws and k, with progress on stderr.
+
+    Columns: laws, size, k; optimum, the acceptance; grouped_loss, at most what the grouped plan
+    gives away; and in seconds: sort, value, exact and grouped (set-up of the plans), draw (one of a
+    batch), linear_program (null where the tuples are too many).
+    """
+    import polars
     from rich.console import Console
     from rich.progress import track
 
+    linear_program(*synthetic(4, config.sigma, config.seed), 2)  # warms up
     cases = [(*pair, k) for pair in pairs(config) for k in config.drafts]
-    # Small laws besides, where the linear program finishes.
-    small = synthetic(50, config.sigma, config.seed)
-    cases = [("synthetic", *small, k) for k in config.drafts] + cases
-    return [
-        measure(name, target, draft, k, config)
+    rows = [
+        {"laws": name, "size": len(draft), "k": k} | measure(target, draft, k, config)
         for name, target, draft, k in track(
             cases, "timing", console=Console(stderr=True), transient=True
         )
     ]
+    return polars.DataFrame(rows, infer_schema_length=None)
 
 
-def render(rows: list[Row]) -> str:
+def growth(sizes: np.ndarray, seconds: np.ndarray) -> float:
+    """Exponent a of the least-squares fit ``seconds ~ size^a``.
+
+    >>> round(growth(np.array([1, 10, 100]), np.array([3.0, 300.0, 30_000.0])), 12)
+    2.0
+    """
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def render(table: polars.DataFrame) -> str:
     """The Markdown table; every time also as a multiple of the sort."""
     lines = [
         "| laws | V | k | optimum | sort, ms | value | exact plan | grouped plan | grouped loss <= "
         "| draw, µs | linear program |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for row in rows:
+    for row in table.iter_rows(named=True):
         timed = [
-            f"{1e3 * seconds:.2f} ms ({seconds / row.sort:.2f}x)"
-            for seconds in (row.optimum, row.exact, row.grouped)
+            f"{1e3 * row[what]:.2f} ms ({row[what] / row['sort']:.2f}x)"
+            for what in ("value", "exact", "grouped")
         ]
-        program = "" if row.linear_program is None else f"{1e3 * row.linear_program:.0f} ms"
+        seconds = row["linear_program"]
+        program = "" if seconds is None else f"{1e3 * seconds:.0f} ms"
         lines.append(
-            f"| {row.name} | {row.size:,} | {row.k} | {row.value:.6f} | {1e3 * row.sort:.2f} | "
+            f"| {row['laws']} | {row['size']:,} | {row['k']} | {row['optimum']:.6f} "
+            f"| {1e3 * row['sort']:.2f} | "
             + " | ".join(timed)
-            + f" | {row.grouped_loss:.0e} | {1e6 * row.draw:.2f} | {program} |"
+            + f" | {row['grouped_loss']:.0e} | {1e6 * row['draw']:.2f} | {program} |"
         )
     return "\n".join(lines)
 
@@ -202,21 +207,25 @@ def machine() -> str:
     )
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Command line."""
+    given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m sims.bench", description=__doc__)
     parser.add_argument("--logits", nargs="*", default=(), metavar="FILE.npz")
     parser.add_argument("--sizes", nargs="*", type=int, default=Config.sizes)
     parser.add_argument("--repeats", type=int, default=Config.repeats)
-    arguments = parser.parse_args()
+    parser.add_argument("--tables", type=Path, default=OUT / "tables", help="default %(default)s")
+    options = parser.parse_args(given)
     config = Config(
-        sizes=tuple(arguments.sizes), logits=tuple(arguments.logits), repeats=arguments.repeats
+        sizes=tuple(options.sizes), logits=tuple(options.logits), repeats=options.repeats
     )
-    report = f"{render(run(config))}\n\n{machine()}\n"
+    table = run(config)
+    report = f"{render(table)}\n\n{machine()}\n"
     print(report, end="")
-    out = Path("out/bench.md")
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(report, encoding="utf-8")
+    OUT.mkdir(exist_ok=True)
+    (OUT / "bench.md").write_text(report, encoding="utf-8")
+    command = shlex.join(["python", "-m", "sims.bench", *given])
+    save(table, "bench", config, options.tables, machine=machine(), command=command)
 
 
 if __name__ == "__main__":
