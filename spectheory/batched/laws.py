@@ -189,6 +189,16 @@ def from_logits(
     return laws
 
 
+def greedy(logits: Tensor) -> DenseLaws:
+    """The one-hot laws of the largest logits, lowest index on ties: those of temperature 0.
+
+    >>> greedy(torch.tensor([[0.0, 2.0, 1.0, 2.0]])).dense().tolist()
+    [[0.0, 1.0, 0.0, 0.0]]
+    """
+    hot = torch.zeros(logits.shape, dtype=torch.float64, device=logits.device)
+    return DenseLaws(hot.scatter_(-1, logits.argmax(-1, keepdim=True), 1.0))
+
+
 def _cut(laws: LogitLaws, count: Tensor, nucleus: Tensor) -> LogitLaws:
     """Truncate to ``count`` tokens, then to the shortest top list with ``nucleus`` of the rest."""
     logits, size = laws.logits, laws.logits.shape[-1]

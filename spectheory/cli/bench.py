@@ -16,7 +16,7 @@ import numpy as np
 
 from spectheory.cli.arguments import add_json, count, seed, temperature
 from spectheory.cli.bench_cells import PLAIN, Choice, Peer
-from spectheory.cli.generate import add_models, load_target
+from spectheory.cli.generate import add_executor, add_models, load_target
 from spectheory.cli.output import note, print_json, print_table
 from spectheory.errors import InputError
 
@@ -49,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"rule keys and block, with :k for k sequences (default {','.join(RULES)}; rules "
         "with k > 1 are run with drafts that are sampled)",
     )
+    add_executor(decode)
     decode.add_argument(
         "--temperatures", type=_temperatures, default=(0.0, 1.0), metavar="T,T", help="0,1"
     )
@@ -149,12 +150,19 @@ def _is(config: Choice | Peer, entry: dict[str, Any]) -> bool:
 
 
 def _choices(options: argparse.Namespace) -> Iterator[Choice]:
-    """Plain decoding, then each draft with each rule that suits it, at each temperature."""
+    """Plain decoding, then each draft with each rule that suits it, at each temperature.
+
+    Raises:
+        InputError, UnknownName: a rule that is none, or that the executor does not run.
+    """
+    from spectheory.decoding.executors import verifier_for
+    from spectheory.decoding.verifier import Block
+
     names = [name.strip() for name in options.drafts.split(",") if name.strip()]
     default = ",".join(QUICK_RULES if options.quick else RULES)
     rules = [name.strip() for name in (options.rules or default).split(",")]
     for at in options.temperatures:
-        yield Choice("none", "rejection", 1, at)
+        yield Choice("none", "rejection", 1, at, options.executor)
         for draft in names:
             for name in rules:
                 key, _, number = name.partition(":")
@@ -164,7 +172,8 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
                 # Copies are certain: k of them are one, and all rules for one draft agree on it.
                 if draft in ("lookup", "copy") and (k > 1 or key == "block"):
                     continue
-                yield Choice(draft, key, k, at)
+                verifier_for(Block() if key == "block" else key, None, options.executor)
+                yield Choice(draft, key, k, at, options.executor)
 
 
 def _peers(options: argparse.Namespace, sources: dict[str, DraftSource]) -> list[Peer]:

@@ -30,12 +30,14 @@ class Choice(NamedTuple):
         rule: rule key, or "block".
         k: sequences drafted together.
         temperature: of target and draft. At 0 the draft is still sampled where k > 1.
+        executor: what runs the rule; see `verifier_for`.
     """
 
     draft: str
     rule: str
     k: int
     temperature: float
+    executor: str = "auto"
 
     @property
     def name(self) -> str:
@@ -114,6 +116,7 @@ def run_choice(
         source,
         rule=Block() if choice.rule == "block" else choice.rule,
         branching=branching,
+        executor=choice.executor,
     )
     sampling, drawn = choice.sampling()
     start = time.perf_counter()

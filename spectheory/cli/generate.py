@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_models(parser)
     parser.add_argument("--draft", default="ngram:4", help=f"{SPELLINGS} (default %(default)s)")
     parser.add_argument("--rule", default="rejection", help="a rule's key, or block")
+    add_executor(parser)
     parser.add_argument("--scheme", default="iid", help="how drafts are drawn (default iid)")
     parser.add_argument(
         "--length", type=count, default=2, metavar="L", help="drafts in a row (default 2)"
@@ -62,6 +63,19 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    """``--executor``."""
+    from spectheory.decoding.executors import EXECUTORS
+
+    parser.add_argument(
+        "--executor",
+        choices=EXECUTORS,
+        default="auto",
+        help="what runs the rule: its NumPy definition, or the batched one in torch; auto takes "
+        "the batched one where the rule has it",
+    )
+
+
 def run(options: argparse.Namespace) -> None:
     """Print the continuation as it grows, or one document at the end."""
     from spectheory.decoding.decoder import Decoder, Request
@@ -78,6 +92,7 @@ def run(options: argparse.Namespace) -> None:
         scheme=options.scheme,
         rule=verifier(options.rule),
         branching=branching,
+        executor=options.executor,
     )
     if not decoder.verifier.lossless:
         note(f"rule `{options.rule}` is lossy: the text does not follow the target's law")
@@ -104,6 +119,7 @@ def run(options: argparse.Namespace) -> None:
                 "text": target.decode(tokens),
                 "tokens": tokens,
                 "finish": finish,
+                "verifier": decoder.verifier.name,
                 "law_lossless": decoder.verifier.lossless,
                 "seconds": seconds,
                 "tokens_per_second": len(tokens) / seconds,

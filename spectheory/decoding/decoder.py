@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from spectheory.decoding.draft_source import DraftJob, DraftSource, FollowsTarget, NoDraft
+from spectheory.decoding.executors import verifier_for
 from spectheory.decoding.model import check_tokens
 from spectheory.decoding.sampling import PLAIN, Sampling
 from spectheory.decoding.session import DecodableModel, Nodes
 from spectheory.decoding.statistics import Statistics
 from spectheory.decoding.tape import Tape
 from spectheory.decoding.tree import DraftTree
-from spectheory.decoding.verifier import Drafted, LevelByLevel, Outcome, Verifier
+from spectheory.decoding.verifier import Drafted, Outcome, Verifier
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.scheme import scheme as scheme_named
 from spectheory.errors import ContextTooLong, InputError, TokenError, VocabularyMismatch
-from spectheory.verification.rule import rule as rule_named
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,14 @@ class Decoder:
         target: the model whose law the output has.
         source: where drafts come from; none gives plain decoding.
         scheme: how drafts are drawn from the source's laws, by key or itself.
-        rule: a token-level rule by key, or a verifier (`Block`, or a batched one).
+        rule: a token-level rule by key, or a verifier such as `Block`.
         branching: draws below each draw, level by level: ``(1,) * L`` is a chain of L tokens,
             ``(k,) + (1,) * (L - 1)`` k sequences of L tokens verified together.
         batch: requests decoded at once.
+        executor: what runs the rule, "auto", "definition" or "batched"; see `verifier_for`.
 
     Raises:
+        InputError: no such executor, or none of the kind for the rule.
         SchemeMismatch: the rule's claim does not cover such trees.
         VocabularyMismatch: the draft is over another vocabulary or tokenizer.
 
@@ -132,11 +134,12 @@ class Decoder:
         rule: str | Verifier = "rejection",
         branching: Sequence[int] = (),
         batch: int = 1,
+        executor: str = "auto",
     ) -> None:
         self.target = target
         self.source = source if source is not None else NoDraft()
         self.scheme = scheme_named(scheme) if isinstance(scheme, str) else scheme
-        self.verifier = LevelByLevel(rule_named(rule)) if isinstance(rule, str) else rule
+        self.verifier = verifier_for(rule, target, executor)
         self.branching = tuple(branching)
         self.batch = batch
         self.statistics = Statistics()

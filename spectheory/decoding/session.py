@@ -103,7 +103,7 @@ class LogitRows:
     """Laws given by logits, turned into probabilities one row at a time, when asked for.
 
     Attributes:
-        logits: ``(n, V)`` tensor or array.
+        logits: ``(n, V)`` tensor or array, where the model left it.
     """
 
     def __init__(self, logits: Any) -> None:
@@ -114,8 +114,10 @@ class LogitRows:
 
     def law(self, row: int, sampling: Sampling) -> Array:
         """See `Rows.law`; float64 on the host."""
-        law = sampling.of_logits(self.logits[row])
-        return law.numpy() if hasattr(law, "numpy") else law
+        logits = self.logits[row]
+        if not hasattr(logits, "cpu"):
+            return sampling.of_logits(logits)
+        return sampling.of_logits(logits.cpu()).numpy()
 
 
 class TextSession:

@@ -200,10 +200,10 @@ class TransformerSession:
         return mask.to(self._device)
 
     def _rows(self, logits: torch.Tensor, nodes: Nodes, columns: Sequence[int]) -> LogitRows:
-        """The rows wanted of one text, on the host and checked."""
+        """The rows wanted of one text, checked, where the pass left them."""
         first = len(nodes.tokens) - nodes.wanted
         start = columns.index(first) if nodes.wanted else 0
-        rows = logits[start : start + nodes.wanted].float().cpu()
+        rows = logits[start : start + nodes.wanted]
         if nodes.wanted and not bool(torch.isfinite(rows.amax(dim=-1)).all()):
             raise ModelFailure(
                 f"model `{self.name}` returned NaN, +inf or no finite logit. An overflow in "

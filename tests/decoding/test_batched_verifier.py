@@ -1,49 +1,193 @@
 """Decoding with batched verification emits the text of the definitions, request by request."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
-from spectheory.batched.rule import batched_rule
-from spectheory.decoding.batched_verifier import BatchedLevels
 from spectheory.decoding.decoder import Decoder, Request
 from spectheory.decoding.draft_source import ModelDraft
+from spectheory.decoding.executors import verifier_for
+from spectheory.decoding.lookup import PromptLookup
+from spectheory.decoding.ngram import NgramModel
+from spectheory.decoding.ngram_draft import NgramDraft
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.tabular import TabularModel
-from spectheory.errors import SchemeMismatch
+from spectheory.decoding.verifier import Block, LevelByLevel
+from spectheory.errors import InputError, SchemeMismatch
+from spectheory.transport.grouped_plan import grouped_plan
+from spectheory.verification.rule import VerificationRule
+
+torch = pytest.importorskip("torch")
+
+from spectheory.batched.rule import BatchedRule, batched_rule, batched_rules  # noqa: E402
+from spectheory.decoding.batched_verifier import BatchedLevels  # noqa: E402
+
+V = 31
+SAMPLINGS = [
+    Sampling(),
+    Sampling(0.7),
+    Sampling(0),
+    Sampling(1.3, top_k=7),
+    Sampling(0.7, top_p=0.8),
+    Sampling(1.1, top_k=12, top_p=0.9),
+]
 
 
-def texts(rule, branching, scheme="iid", seeds=range(12)):
-    rng = np.random.default_rng(5)
-    target, draft = (TabularModel.random(9, m, rng, exact=False) for m in (2, 1))
-    decoder = Decoder(
-        target, ModelDraft(draft), rule=rule, scheme=scheme, branching=branching, batch=5
-    )
-    hot = Sampling(temperature=1.3, top_k=7)
+@dataclass(frozen=True)
+class GroupedScores(VerificationRule):
+    """The optimal rule by scores drawn from a grouped plan: what its executor does, row by row."""
+
+    key: ClassVar[str] = "optimal_iid"
+    reference: ClassVar[str] = "spectheory2026optimal"
+    lossless_under: ClassVar[tuple[str, ...]] = ("iid",)
+
+    def _verdict(self, target, draft, drafts):
+        raise NotImplementedError
+
+    def verdict(self, target, draft, drafts):
+        return Scores(grouped_plan(target, draft, drafts.shape[-1]), drafts)
+
+
+class Scores:
+    """Stands for a verdict that is only sampled."""
+
+    def __init__(self, plan, drafts):
+        self.plan, self.drafts, self.accept = plan, drafts, np.empty(drafts.shape)
+
+    def sample(self, uniforms):
+        return self.plan.sample(self.drafts, uniforms)
+
+
+def scheme_of(rule):
+    covered = rule.definition.schemes
+    return "iid" if "iid" in covered else covered[0]
+
+
+def trees(rule):
+    """Chains, sequences side by side, and a tree, as far as the rule takes so many drafts."""
+    most, least = rule.definition.most_drafts or 4, rule.definition.least_drafts
+    every = [(1, 1, 1), (2, 1), (2, 2), (4, 1, 1)]
+    found = [tree for tree in every if least <= min(tree) and max(tree) <= most]
+    return found or [(2, 2), (4, 2)]
+
+
+CASES = [(rule, tree) for rule in batched_rules().values() for tree in trees(rule)]
+
+
+def texts(target, draft, verifier, branching, scheme="iid", seeds=range(12)):
+    """Requests of all samplings in ragged batches."""
+    decoder = Decoder(target, draft, rule=verifier, scheme=scheme, branching=branching, batch=5)
     requests = [
-        Request(prompt=[0, seed % 9], new_tokens=20 + seed, seed=seed, sampling=hot)
+        Request(
+            prompt=[0, *range(1, 1 + seed % 4)],
+            new_tokens=10 + seed,
+            seed=seed,
+            sampling=SAMPLINGS[seed % len(SAMPLINGS)],
+            draft_sampling=Sampling(1.2),
+        )
         for seed in seeds
     ]
     return [done.tokens for done in decoder.generate(requests)]
 
 
+@pytest.fixture(scope="module")
+def tabular():
+    generator = np.random.default_rng(5)
+    return tuple(TabularModel.random(V, m, generator, exact=False) for m in (1, 1))
+
+
+@pytest.fixture(scope="module")
+def llamas():
+    """Two small random transformers; the draft is the target with noise in its weights."""
+    transformers = pytest.importorskip("transformers")
+    from spectheory.decoding.transformer import TransformerModel
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": V, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 64}
+    modules = [transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes)) for _ in range(2)]
+    with torch.no_grad():
+        modules[0].lm_head.weight.mul_(30)  # laws far from uniform
+        modules[1].load_state_dict(modules[0].state_dict())
+        modules[1].lm_head.weight.add_(torch.randn(V, 16) * 0.3)
+    return tuple(TransformerModel(module, None, f"llama {i}") for i, module in enumerate(modules))
+
+
+def definition_of(rule):
+    return LevelByLevel(GroupedScores() if rule.key == "optimal_iid" else rule.definition)
+
+
+@pytest.mark.parametrize("models", ["tabular", "llamas"])
+@pytest.mark.parametrize(("rule", "tree"), CASES, ids=lambda v: getattr(v, "key", str(v)))
+def test_texts_are_those_of_the_definition(rule, tree, models, request):
+    target, draft = request.getfixturevalue(models)
+    scheme = scheme_of(rule)
+    got = texts(target, ModelDraft(draft), BatchedLevels.of(rule), tree, scheme)
+    assert got == texts(target, ModelDraft(draft), definition_of(rule), tree, scheme)
+
+
+@pytest.mark.parametrize("source", ["lookup", "ngram", "none"])
+def test_texts_with_drafts_that_are_no_transformer_s(llamas, source):
+    taught = NgramModel(V, 2)
+    taught.update(np.arange(200) % 7)
+    draft = {"lookup": PromptLookup(V), "ngram": NgramDraft(taught), "none": None}[source]
+    branching = (1, 1) if draft else ()
+    got = texts(llamas[0], draft, "rejection", branching)
+    assert got == texts(
+        llamas[0], draft, LevelByLevel(batched_rule("rejection").definition), branching
+    )
+
+
+class Reused(BatchedRule):
+    """Wrong on purpose: the uniform that decided the first draft decides all that follows."""
+
+    key: ClassVar[str] = "recursive"
+
+    def _draw(self, target, draft, drafts, uniforms):
+        return batched_rule(self.key)._draw(
+            target, draft, drafts, uniforms[:, :1].expand_as(uniforms)
+        )
+
+
+@pytest.mark.parametrize("models", ["tabular", "llamas"])
+@pytest.mark.parametrize("tree", [(1, 1, 1), (2, 2)])
+def test_a_uniform_used_twice_is_caught(models, tree, request):
+    target, draft = request.getfixturevalue(models)
+    right, wrong = (
+        texts(target, ModelDraft(draft), verifier, tree)
+        for verifier in ("recursive", BatchedLevels.of(Reused()))
+    )
+    assert right != wrong
+
+
+def test_the_executor_is_chosen_by_where_the_target_runs(tabular, llamas):
+    names = {
+        (model.name, executor): Decoder(model, rule="k_seq", executor=executor).verifier.name
+        for model in (tabular[0], llamas[0])
+        for executor in ("auto", "definition", "batched")
+    }
+    assert list(names.values()) == [
+        "k_seq", "k_seq", "k_seq, batched",
+        "k_seq, batched", "k_seq", "k_seq, batched",
+    ]  # fmt: skip
+    assert Decoder(llamas[0], rule="threshold").verifier.name == "threshold"  # has no executor
+
+
 @pytest.mark.parametrize(
-    ("key", "branching", "scheme"),
+    ("rule", "executor", "reason"),
     [
-        ("rejection", (), "iid"),
-        ("rejection", (1, 1, 1), "iid"),
-        ("k_seq", (3, 1, 1), "iid"),
-        ("recursive", (2, 2), "iid"),
-        ("recursive_without_replacement", (3, 2), "without_replacement"),
-        ("greedy_optimal", (3, 1), "greedy"),
+        ("k_seq", "torch", "`executor` is 'torch'; expected auto, definition, batched"),
+        ("threshold", "batched", "rule `threshold` does not have"),
+        (Block(), "batched", "`block` does not have"),
     ],
 )
-def test_texts_are_those_of_the_definition(key, branching, scheme):
-    verifier = BatchedLevels.of(batched_rule(key))
-    got = texts(verifier, branching, scheme)
-    assert got == texts(key, branching, scheme)
-    assert got != texts(verifier, branching, scheme, seeds=range(1, 13))
+def test_executors_that_there_are_not(rule, executor, reason):
+    with pytest.raises(InputError, match=reason):
+        verifier_for(rule, None, executor)
 
 
-def test_trees_that_the_rule_does_not_cover_are_refused():
+def test_trees_that_the_rule_does_not_cover_are_refused(tabular):
     with pytest.raises(SchemeMismatch, match="rejection"):
-        texts(BatchedLevels.of(batched_rule("rejection")), (2,))
+        texts(tabular[0], ModelDraft(tabular[1]), BatchedLevels.of(batched_rule("rejection")), (2,))

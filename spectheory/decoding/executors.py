@@ -1,0 +1,56 @@
+"""Which executor runs a rule inside the decoder: its NumPy definition, or the batched one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spectheory.decoding.verifier import LevelByLevel, Verifier
+from spectheory.errors import InputError
+from spectheory.verification.rule import rule as rule_named
+
+EXECUTORS = ("auto", "definition", "batched")
+"""What may be asked for."""
+
+
+def verifier_for(rule: str | Verifier, target: Any, executor: str = "auto") -> Verifier:
+    """The verifier that applies a rule, given by key, level by level; a verifier is itself.
+
+    Args:
+        rule: its key, or a verifier.
+        target: the model whose laws are verified against.
+        executor: "definition" makes float64 probabilities of one row after the other on the host
+            and runs the rule as it is defined; "batched" reads the raw logits of all requests where
+            they lie. "auto" takes the batched one where the target runs in torch and the rule has
+            one: it never took longer (sims/tables/decode_verification.md).
+
+    Raises:
+        UnknownName: no such rule.
+        InputError: no such executor, or the rule has no batched one.
+
+    >>> verifier_for("k_seq", target=None).name
+    'k_seq'
+    >>> verifier_for("k_seq", target=None, executor="batched").name
+    'k_seq, batched'
+    """
+    if executor not in EXECUTORS:
+        raise InputError(f"`executor` is {executor!r}; expected {', '.join(EXECUTORS)}")
+    if not isinstance(rule, str):
+        if executor == "batched":
+            raise InputError(f"`executor` is 'batched', which `{rule.name}` does not have")
+        return rule
+    definition = LevelByLevel(rule_named(rule))
+    runs_in_torch = hasattr(getattr(target, "module", None), "device")
+    if executor == "definition" or (executor == "auto" and not runs_in_torch):
+        return definition
+    from spectheory.batched.rule import batched_rules
+    from spectheory.decoding.batched_verifier import BatchedLevels
+
+    found = batched_rules().get(rule)
+    if found is not None:
+        return BatchedLevels.of(found)
+    if executor == "batched":
+        raise InputError(
+            f"`executor` is 'batched', which rule `{rule}` does not have; the rules that do: "
+            f"{', '.join(batched_rules())}"
+        )
+    return definition
