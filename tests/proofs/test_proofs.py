@@ -25,7 +25,7 @@ from spectheory.verification.grouped_keep import GroupedKeep
 from spectheory.verification.grouped_redraw import GroupedRedraw
 from spectheory.verification.k_seq import KSeq
 from spectheory.verification.lantern import Lantern
-from spectheory.verification.rule import Rates
+from spectheory.verification.rule import Rates, rules
 from spectheory.verification.token_groups import Neighbourhoods
 from tests.biased_rules import (
     BIASED,
@@ -52,6 +52,26 @@ def test_theorem(name):
     checked = theorems()[name].verify()
     assert checked.what
     assert checked.how
+
+
+def test_every_lossless_rule_has_a_case_of_each_number_of_drafts_that_it_serves():
+    laws = theorems()["every_rule_keeps_its_law"]
+    lossless = {key: rule for key, rule in rules().items() if rule.lossless}
+    assert laws.ELSEWHERE.keys() <= lossless.keys()
+    assert set(laws.ELSEWHERE.values()) <= theorems().keys()
+    proved = {(rule.key, key, k) for rule, key, k in laws.cases(lossless.values())}
+    for name in lossless.keys() - laws.ELSEWHERE.keys():
+        rule = lossless[name]
+        wanted = {(name, key, k) for key in rule.schemes for k in (2, 3) if rule.serves(key, k)}
+        missing = wanted - proved
+        assert {(name, key) for name, key, _ in missing} <= set(laws.LEFT_OUT)
+        assert wanted != missing or not wanted, f"{name} has no case with several drafts"
+
+
+def test_sizes_are_three_tokens_for_two_drafts_and_two_for_three():
+    laws = theorems()["every_rule_keeps_its_law"]
+    rule = rules()["recursive"]
+    assert [laws.tokens(rule, "iid", k) for k in (1, 2, 3)] == [3, 3, 2]
 
 
 LAW_IS_RIGHT = (AcceptUniformReused, AcceptanceOverstated)
