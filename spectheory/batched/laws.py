@@ -199,6 +199,26 @@ def greedy(logits: Tensor) -> DenseLaws:
     return DenseLaws(hot.scatter_(-1, logits.argmax(-1, keepdim=True), 1.0))
 
 
+def softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> DenseLaws:
+    """The untruncated laws of finite-topped logits in float64, all of them made at once.
+
+    On CPU this one fused pass costs less than the sums alone that `from_logits` takes.
+
+    Args:
+        logits: ``(n, V)``.
+        temperature: a number > 0, or ``(n,)`` of them.
+
+    >>> softmax(torch.tensor([[0.0, 0.0]])).dense().tolist()
+    [[0.5, 0.5]]
+    """
+    scaled = logits.double()
+    if isinstance(temperature, Tensor):
+        scaled = scaled / temperature[:, None]
+    elif temperature != 1:
+        scaled = scaled / temperature
+    return DenseLaws(torch.softmax(scaled, -1))
+
+
 def _cut(laws: LogitLaws, count: Tensor, nucleus: Tensor) -> LogitLaws:
     """Truncate to ``count`` tokens, then to the shortest top list with ``nucleus`` of the rest."""
     logits, size = laws.logits, laws.logits.shape[-1]

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from spectheory.batched.draws import draw
-from spectheory.batched.laws import DenseLaws, Laws, from_logits, greedy
+from spectheory.batched.laws import DenseLaws, Laws, from_logits, greedy, softmax
 from spectheory.batched.rule import BatchedRule
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.session import LogitRows
@@ -107,12 +107,19 @@ def target_laws(level: Sequence[Meeting]) -> tuple[Laws, torch.device]:
 
     if not any(sampling.temperature for sampling in samplings):
         return greedy(logits), logits.device
-    return from_logits(logits, *_parameters(samplings, logits)), logits.device
+    heat, count, mass = _parameters(samplings, logits)
+    if (
+        logits.device.type == "cpu"
+        and count is mass is None
+        and all(s.temperature for s in samplings)
+    ):
+        return softmax(logits, heat), logits.device
+    return from_logits(logits, heat, count, mass), logits.device
 
 
-def _parameters(samplings: Sequence[Sampling], logits: Tensor) -> list[float | Tensor | None]:
+def _parameters(samplings: Sequence[Sampling], logits: Tensor) -> list[Any]:
     """Temperature, top-k and top-p: one value where all requests agree, else one each."""
-    wanted: list[float | Tensor | None] = []
+    wanted = list[Any]()
     for name, none in (("temperature", 1.0), ("top_k", logits.shape[-1]), ("top_p", 1.0)):
         values = [getattr(sampling, name) for sampling in samplings]
         if len(set(values)) == 1:
