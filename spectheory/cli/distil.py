@@ -72,6 +72,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     learnt.add_argument(
         "--passes", type=count, default=3, help="drafts in a row, with --follow (default 3)"
     )
+    learnt.add_argument(
+        "--start", metavar="FOLDER", help="train on from this drafter, perhaps by another loss"
+    )
     learnt.add_argument("--rate", type=rate, default=5e-4, help="peak (default %(default)s)")
     learnt.add_argument(
         "--every", type=count, default=50, help="steps between checkpoints (default %(default)s)"
@@ -145,6 +148,7 @@ def plan(options: argparse.Namespace) -> Distillation:
         options.tokens,
         options.batch,
         options.passes,
+        options.start,
     )
 
 

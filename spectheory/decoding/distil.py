@@ -26,10 +26,11 @@ from spectheory.decoding.distil_drafter import (
     drafter_of,
     load_drafter,
     save_drafter,
+    whole_head,
 )
 from spectheory.decoding.distil_losses import LOSSES, acceptance
 from spectheory.decoding.progress import progress
-from spectheory.decoding.pruned_head import PrunedHead, frequent_tokens
+from spectheory.decoding.pruned_head import frequent_tokens
 from spectheory.discovery import named
 from spectheory.errors import InputError
 from spectheory.training import Training, train
@@ -75,6 +76,7 @@ class Distillation:
     tokens: int | None = None
     batch: int = 8
     passes: int = 3
+    start: str | None = None
 
 
 FADING = 0.8
@@ -110,6 +112,8 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
         whole = [text.tokens for text in texts]
         kept = frequent_tokens(whole, target.vocab_size, plan.tokens)
     drafter = drafter_of(target, plan.recipe)
+    if plan.start is not None:
+        drafter.parts.load_state_dict(_started(plan, target).parts.state_dict())
     before = held_out_acceptance(drafter, kept, held_out, plan.batch, plan.passes)
     loss = named(LOSSES, plan.loss, "loss")
 
@@ -136,9 +140,9 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
     # Measured on what was written: rounding to float16 is part of the drafter.
     save_drafter(folder, plan.recipe, parts, kept, card)
     written = load_drafter(folder, target)
-    base = written.draft if isinstance(written, PrunedHead) else written
-    assert isinstance(base, DistilledDrafter)
-    card["held_out_acceptance"] = held_out_acceptance(base, kept, held_out, plan.batch, plan.passes)
+    card["held_out_acceptance"] = held_out_acceptance(
+        whole_head(written), kept, held_out, plan.batch, plan.passes
+    )
     card["weights_bytes"] = (folder / WEIGHTS).stat().st_size
     save_drafter(folder, plan.recipe, parts, kept, card)
     return card
@@ -295,6 +299,22 @@ def _side_by_side(
 def _body_states(module: Any, tokens: torch.Tensor) -> torch.Tensor:
     state: torch.Tensor = module.base_model(input_ids=tokens, use_cache=False).last_hidden_state
     return state
+
+
+def _started(plan: Distillation, target: TransformerModel) -> DistilledDrafter:
+    """The drafter to train on from.
+
+    Raises:
+        InputError: it has another recipe.
+    """
+    assert plan.start is not None
+    drafter = whole_head(load_drafter(Path(plan.start).expanduser(), target))
+    if drafter.recipe != plan.recipe:
+        raise InputError(
+            f"`start` is {plan.start}, a drafter of {drafter.recipe}; the plan asks for "
+            f"{plan.recipe}"
+        )
+    return drafter
 
 
 def _check(plan: Distillation, target: TransformerModel) -> None:

@@ -236,6 +236,13 @@ def load_drafter(folder: Path, target: TransformerModel) -> DistilledDrafter | P
     return drafter if tokens is None else PrunedHead(drafter, tokens.numpy())
 
 
+def whole_head(drafter: DistilledDrafter | PrunedHead) -> DistilledDrafter:
+    """The drafter behind a pruned head, or itself."""
+    base = drafter.draft if isinstance(drafter, PrunedHead) else drafter
+    assert isinstance(base, DistilledDrafter)
+    return base
+
+
 def _own(module: nn.Module) -> nn.Module:
     """A trainable copy. A forward pass that was set on the module reads the original's weights."""
     own = copy.deepcopy(module)

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 SPELLINGS = (
     "none, lookup, copy, ngram:N (order), exit:L (layers), pruned:L:N (layers, tokens), "
-    "distil:FOLDER (see spectheory distil), or a model"
+    "distil (the drafter that comes with the package), distil:FOLDER (see spectheory distil), or a "
+    "model"
 )
+DRAFTERS = Path(__file__).parent / "drafters"
+"""Trained drafters that come with the package, by target, each with its card."""
 
 
 def draft_source(
@@ -41,13 +44,13 @@ def draft_source(
         InputError: a number that the source cannot have, or a drafter of another target.
         SourceUnavailable: a folder without a drafter, or a model that cannot be had.
     """
-    if name.startswith("distil:"):
-        from spectheory.decoding.distil_drafter import load_drafter
+    if name == "distil" or name.startswith("distil:"):
+        from spectheory.decoding.distil_drafter import load_drafter, whole_head
         from spectheory.decoding.following import FollowingDraft, FollowingDrafter
 
-        drafter = load_drafter(Path(name.partition(":")[2]).expanduser(), target)
-        base = drafter.draft if isinstance(drafter, PrunedHead) else drafter
-        follows = isinstance(base, FollowingDrafter)
+        folder = Path(name.partition(":")[2]).expanduser() if ":" in name else _shipped(target)
+        drafter = load_drafter(folder, target)
+        follows = isinstance(whole_head(drafter), FollowingDrafter)
         return FollowingDraft(drafter) if follows else ModelDraft(drafter)
     kind, *parameters = name.split(":")
     if not all(number.isdecimal() for number in parameters):
@@ -73,6 +76,17 @@ def draft_source(
     if target.small_passes:
         model.speed_up()
     return ModelDraft(model)
+
+
+def _shipped(target: TransformerModel) -> Path:
+    folder = DRAFTERS / target.name
+    if not folder.is_dir():
+        with_one = ", ".join(sorted(path.name for path in DRAFTERS.iterdir() if path.is_dir()))
+        raise UnknownName(
+            f"no drafter for `{target.name}` comes with the package, only for {with_one}; train "
+            "one with `spectheory distil` and name it distil:FOLDER"
+        )
+    return folder
 
 
 def _taught(target: TransformerModel, order: int) -> NgramModel:

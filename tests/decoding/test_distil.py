@@ -267,6 +267,18 @@ def test_plans_and_folders_that_do_not_fit(target, sources, tmp_path):
         load_drafter(out, target)
 
 
+def test_training_on_from_a_drafter(target, sources, tmp_path):
+    first = distil(target, plan(sources, training=Training(60, 1e-2)), tmp_path / "kl")
+    begun = plan(sources, loss="tv", start=str(tmp_path / "kl"), training=Training(30, 3e-3))
+    then = distil(target, begun, tmp_path / "tv")
+    assert then["held_out_acceptance_untrained"] == first["held_out_acceptance"]
+    assert then["held_out_acceptance"]["mean"] > first["held_out_acceptance"]["mean"]
+    with pytest.raises(InputError, match=r"`start` is .*, a drafter of"):
+        distil(target, replace(begun, recipe=Recipe((0,))), tmp_path / "other")
+    with pytest.raises(SourceUnavailable, match="holds no drafter"):
+        distil(target, replace(begun, start=str(tmp_path)), tmp_path / "other")
+
+
 CHILD = """
 import os, signal, sys
 import spectheory.decoding.distil as distilling
