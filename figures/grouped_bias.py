@@ -40,16 +40,18 @@ def draw(figure: Figure, tables: dict[str, Any]) -> None:
             ranks = polars.col("setting").str.contains("ranks")
             parts = [(name, line.filter(~ranks), style.colour)]
             if name == "grouped":
-                dynamic = look("grouped_window").colour
-                parts.append(("grouped_window", line.filter(ranks), dynamic))
+                parts.append(("grouped_window", line.filter(ranks), look("grouped_window").colour))
+        elif name == "grouped_window":
+            parts = [("grouped_window, draft's order", line, style.colour)]
         for label, part, colour in parts:
             part = part.sort("ladder")
-            hollow = any((h.get_color(), h.get_marker()) == (colour, look(label).marker)
+            marker = look(label.partition(",")[0]).marker
+            hollow = any((h.get_color(), h.get_marker()) == (colour, marker)
                          for h in handles.values())  # fmt: skip
             (handles[label],) = left.plot(
                 part["bias"],
                 part["ladder"],
-                look(label).marker,
+                marker,
                 color=colour,
                 markersize=5,
                 markerfacecolor="none" if hollow else colour,

@@ -2,8 +2,8 @@
 
 ``python -m sims.grouped_bias`` takes the laws of the trained target and draft along held-out
 digits, computes acceptance and bias of every relaxed rule by its formula, draws from the rule, and
-writes sims/tables/grouped_bias.md. Measured beside formula: with A the tokens that a rule favours,
-the frequency of A in its draws, less p(A), has the total variation for its mean.
+writes the table, as Parquet and as a page. Measured beside formula: with A the tokens that a rule
+favours, the frequency of A in its draws, less p(A), has the total variation for its mean.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sims.runner import SHIPPED, save
 from spectheory.arrays import pick
 from spectheory.decoding.progress import progress
 from spectheory.decoding.threads import torch_threads
@@ -26,6 +26,7 @@ from spectheory.verification.grouped import Grouped
 from spectheory.verification.grouped_best import GroupedBest
 from spectheory.verification.grouped_keep import GroupedKeep
 from spectheory.verification.grouped_redraw import GroupedRedraw
+from spectheory.verification.grouped_window import GroupedWindow
 from spectheory.verification.judge import Judge
 from spectheory.verification.lantern import Lantern
 from spectheory.verification.lantern_plus_plus import LanternPlusPlus
@@ -37,7 +38,7 @@ from spectheory.verification.token_groups import Neighbourhoods, Partition, Rank
 if TYPE_CHECKING:
     import polars
 
-TABLE = Path(__file__).parent / "tables" / "grouped_bias.md"
+PAGE = SHIPPED / "grouped_bias.md"
 Z = 4.9
 """Half-width of the measured intervals in standard errors: false alarm 1e-6 each."""
 
@@ -50,7 +51,8 @@ class Config:
         images: held-out digits, 16 positions each.
         draws: outputs drawn a position.
         groups: numbers of groups of the partitions.
-        ranks: half-widths of the windows.
+        ranks: half-widths of the windows in the target's order.
+        draft_ranks: half-widths of the windows in the draft's order, as deployed.
         transported: positions at which the pixel distance is computed.
         seed: of the draws.
     """
@@ -59,6 +61,7 @@ class Config:
     draws: int = 10
     groups: tuple[int, ...] = (128, 64, 32, 16, 8, 4)
     ranks: tuple[int, ...] = (1, 3, 7, 25)
+    draft_ranks: tuple[int, ...] = (1, 3, 7, 25)
     transported: int = 6
     seed: int = 0
 
@@ -105,6 +108,10 @@ def candidates(config: Config, codebook: np.ndarray) -> list[tuple[str, Verifica
     found += [(f"{d:g}", Lantern(d, near)) for d in (0.05, 0.2, 0.4)]
     found += [(f"{w:g}", LanternPlusPlus(neighbours=near, factor=w)) for w in (1.5, 2.0, 4.0)]
     found += [(f"{t:g}", LocalThreshold(t, near)) for t in (0.1, 0.2, 0.4)]
+    found += [
+        (f"{r} ranks of the draft", GroupedWindow(RankWindow(r, r), by_draft=True))
+        for r in config.draft_ranks
+    ]
     return found
 
 
@@ -207,9 +214,10 @@ def main() -> None:
     config = Config(images=parser.parse_args().images)
     torch_threads(1)
     target, draft, _ = laws(config.images)
-    text = markdown(run(config), config, float(overlap(target, draft).mean()))
-    TABLE.parent.mkdir(exist_ok=True)
-    TABLE.write_text(text, encoding="utf-8")
+    table = run(config)
+    save(table, "grouped_bias", config, SHIPPED)
+    text = markdown(table, config, float(overlap(target, draft).mean()))
+    PAGE.write_text(text, encoding="utf-8")
     print(text, end="")
 
 

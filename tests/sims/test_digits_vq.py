@@ -28,7 +28,9 @@ def test_methods_are_drawn_once(tmp_path, monkeypatch):
 
 
 def test_bias_table():
-    config = grouped_bias.Config(images=6, draws=8, groups=(128, 8), ranks=(1,), transported=0)
+    config = grouped_bias.Config(
+        images=6, draws=8, groups=(128, 8), ranks=(1,), draft_ranks=(3,), transported=0
+    )
     table = grouped_bias.run(config)
     gap = np.abs(table["measured"] - table["bias"])
     assert (gap <= grouped_bias.Z * table["error"]).all()
