@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars
@@ -79,7 +80,7 @@ def test_finished_cells_are_read_again_unless_the_configuration_changed(tmp_path
     monkeypatch.setattr(sweep, "measure", lambda *_: pytest.fail("a cell was measured again"))
     assert sweep.run(SMALL, place).equals(table)
     with pytest.raises(pytest.fail.Exception):
-        sweep.run(sweep.replace(SMALL, seed=1), place)
+        sweep.run(replace(SMALL, seed=1), place)
 
 
 def test_qualities_and_temperatures_share_their_noise():
@@ -107,7 +108,7 @@ def test_logged_logits_are_swept_and_another_file_is_another_ledger(tmp_path):
         places = np.zeros(3, np.int64)
         return LoggedLogits(target, drafts, places, places, places, {}).save(tmp_path / "l.npz")
 
-    config = sweep.replace(SMALL, logits=(str(log(0)),), qualities=(), counts=(2,))
+    config = replace(SMALL, logits=(str(log(0)),), qualities=(), counts=(2,))
     place = Place(tmp_path / "ledger")
     table = sweep.run(config, place)
     assert set(table["quality"]) == {"a", "b"}
