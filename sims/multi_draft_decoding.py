@@ -24,6 +24,7 @@ from sims.runner import SOURCES, Place, main
 from spectheory.cost.speedup import expected_tokens_along
 from spectheory.decoding.sampling import PLAIN
 from spectheory.drafting.scheme import scheme
+from spectheory.errors import InputError
 from spectheory.verification.rule import rule
 
 if TYPE_CHECKING:
@@ -38,7 +39,14 @@ OPTIMAL = "optimal_iid"
 
 DECODING = tuple(
     f"decoding/{part}.py"
-    for part in ("batched_verifier", "decoder", "draft_source", "foresight", "ngram", "ngram_draft")
+    for part in (
+        "batched_verifier",
+        "decoder",
+        "draft_source",
+        "executors",
+        "foresight",
+        "ngram_draft",
+    )
 )
 """Parts of `spectheory` that texts depend on, besides those of every sweep."""
 
@@ -68,8 +76,8 @@ class Config:
     draft: str = "ngram:4"
     prompts: tuple[str, ...] = ("humaneval", "mtbench")
     limit: int = 32
-    longest: int = 96
-    new_tokens: int = 64
+    longest: int = 64
+    new_tokens: int = 32
     levels: int = 3
     counts: tuple[int, ...] = (2, 4)
     batch: int = 16
@@ -90,7 +98,7 @@ class Config:
         ]
 
 
-FULL = Config(limit=80, longest=256, new_tokens=256, counts=(2, 4, 8))
+FULL = Config(longest=96, new_tokens=128)
 
 
 class Setting(NamedTuple):
@@ -108,13 +116,22 @@ class Setting(NamedTuple):
 
 @lru_cache(maxsize=1)
 def setting(config: Config) -> Setting:
-    """Read from the cache, or downloaded into it, once a process."""
+    """Read from the cache, or downloaded into it, once a process.
+
+    Raises:
+        InputError: a set with fewer prompts than `Config.limit`.
+    """
     from spectheory.decoding.drafts import draft_source
     from spectheory.decoding.prompts import prompts
     from spectheory.decoding.registry import load
 
-    target = load(config.target)
     texts = [text for name in config.prompts for text in prompts(name, config.limit)]
+    if len(texts) < config.limit * len(config.prompts):
+        raise InputError(
+            f"`limit` is {config.limit}, but {' and '.join(config.prompts)} have {len(texts)} "
+            "prompts together; expected a limit that each set can meet"
+        )
+    target = load(config.target)
     return Setting(
         target,
         draft_source(config.draft, target),
@@ -124,15 +141,13 @@ def setting(config: Config) -> Setting:
 
 def decode(config: Config, key: str, k: int, start: int) -> dict[str, Any]:
     """Continue a batch of prompts, from prompt ``start`` on: texts, and calls of the target."""
-    from spectheory.batched.rule import batched_rule
-    from spectheory.decoding.batched_verifier import BatchedLevels
     from spectheory.decoding.decoder import Decoder, Request
 
     target, source, prompts = setting(config)
     decoder = Decoder(
         target,
         source,
-        rule=BatchedLevels.of(batched_rule(key)),
+        rule=key,
         branching=(k, *(1,) * (config.levels - 1)),
         batch=config.batch,
     )
