@@ -56,8 +56,8 @@ def slowdown(target: Tensor, draft: Tensor, k: int) -> Tensor:
     """
     if target.device.type == "cpu" and target.dtype == torch.float64:
         # NumPy's calls on a few numbers are ten times cheaper than torch's.
-        rows = (np.ascontiguousarray(law.numpy()) for law in (target, draft))
-        return torch.as_tensor(_root(*rows, k, _sums_on_host))
+        p, q = (np.ascontiguousarray(law.numpy()) for law in (target, draft))
+        return torch.as_tensor(_root(p, q, k, _sums_on_host))
     return _root(target, draft, k, _sums)
 
 

@@ -20,9 +20,10 @@ from spectheory.decoding.statistics import Statistics
 from spectheory.decoding.tape import Tape
 from spectheory.decoding.tree import DraftTree
 from spectheory.decoding.verifier import Drafted, Outcome, Verifier
+from spectheory.decoding.vocabulary import fitted
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.scheme import scheme as scheme_named
-from spectheory.errors import ContextTooLong, InputError, TokenError, VocabularyMismatch
+from spectheory.errors import ContextTooLong, InputError, TokenError
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Decoder:
     Raises:
         InputError: no such executor, or none of the kind for the rule.
         SchemeMismatch: the rule's claim does not cover such trees.
-        VocabularyMismatch: the draft is over another vocabulary or tokenizer.
+        VocabularyMismatch: the draft is over other tokens; other padding is no hindrance.
 
     The output is law-lossless if the rule is (at temperature 0 that is greedy-lossless), up to
     rounding: the target's pass over several tokens may round otherwise than its pass over one.
@@ -137,7 +138,7 @@ class Decoder:
         executor: str = "auto",
     ) -> None:
         self.target = target
-        self.source = source if source is not None else NoDraft()
+        self.source = fitted(source, target) if source is not None else NoDraft()
         self.scheme = scheme_named(scheme) if isinstance(scheme, str) else scheme
         self.verifier = verifier_for(rule, target, executor)
         self.branching = tuple(branching)
@@ -148,7 +149,6 @@ class Decoder:
                 f"`batch`, `branching` are {batch}, {self.branching}; expected integers >= 1"
             )
         self.verifier.check(self.scheme, self.branching)
-        _check_vocabulary(target, self.source)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """All requests, completed; see `stream`."""
@@ -285,22 +285,3 @@ class Decoder:
         if completions is not None:
             completions[one.index].statistics.record(tree, outcome.path, len(tokens))
         return Emission(one.index, tokens, finish, tree.depth)
-
-
-def _check_vocabulary(target: DecodableModel, source: DraftSource) -> None:
-    """Refuse a source whose token ids mean something else than the target's."""
-    if source.vocab_size is not None and source.vocab_size != target.vocab_size:
-        raise VocabularyMismatch(
-            f"draft `{source.name}` is over {source.vocab_size} tokens, target `{target.name}` "
-            f"over {target.vocab_size}; a draft must share the target's tokenizer"
-        )
-    ours = getattr(target, "tokenizer", None)
-    theirs = getattr(getattr(source, "model", None), "tokenizer", None)
-    if ours is not None and theirs is not None and ours is not theirs:
-        one, other = ours.get_vocab(), theirs.get_vocab()
-        if one != other:
-            differing = next(text for text in one if one[text] != other.get(text))
-            raise VocabularyMismatch(
-                f"draft `{source.name}` has another tokenizer than target `{target.name}`: "
-                f"{differing!r} is token {one[differing]} here, {other.get(differing)} there"
-            )

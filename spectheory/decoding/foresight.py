@@ -13,6 +13,7 @@ from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.session import DecodableModel, Nodes
 from spectheory.decoding.tape import Tape
 from spectheory.decoding.tree import ROOT
+from spectheory.decoding.vocabulary import fitted
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.errors import InputError
 from spectheory.verification.rule import VerificationRule
@@ -104,7 +105,7 @@ def laws_along(
         raise InputError(f"`start` is {start}; expected 1 to {len(tokens) - 1}, inside the text")
     # One pass gives all rows; a row becomes a law only when its turn comes.
     [rows] = target.session(1).extend([Nodes.chain(tokens[:-1], len(tokens) - start)])
-    drafts, tape = source.open(1), Tape(0)
+    drafts, tape = fitted(source, target).open(1), Tape(0)
     for row in range(len(rows)):
         job = DraftJob(tokens[: start + row], (1,), draft_sampling or sampling, tape, row)
         [tree] = drafts.propose([job], scheme)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from spectheory.arrays import Array
+from spectheory.arrays import Array, namespace, total
 from spectheory.decoding.sampling import Sampling
 
 
@@ -36,6 +36,10 @@ class Rows(Protocol):
 
     def law(self, row: int, sampling: Sampling) -> Array:
         """``(V,)`` law of the token behind the wanted node ``row``."""
+        ...
+
+    def resized(self, size: int) -> Rows:
+        """The laws given that the token is below ``size``; 0 for tokens that were not there."""
         ...
 
 
@@ -98,6 +102,15 @@ class LawRows:
         """See `Rows.law`."""
         return sampling.of_law(self._laws[row])
 
+    def resized(self, size: int) -> LawRows:
+        """See `Rows.resized`."""
+        laws = []
+        for law in self._laws:
+            xp, cut = namespace(law), law[:size]
+            none = xp.broadcast_to(cut[:1] * 0, (size - cut.shape[0],))
+            laws.append(xp.concat([cut / total(cut), none]))
+        return LawRows(laws)
+
 
 class LogitRows:
     """Laws given by logits, turned into probabilities one row at a time, when asked for.
@@ -118,6 +131,14 @@ class LogitRows:
         if not hasattr(logits, "cpu"):
             return sampling.of_logits(logits)
         return sampling.of_logits(logits.cpu()).numpy()
+
+    def resized(self, size: int) -> LogitRows:
+        """See `Rows.resized`."""
+        xp = namespace(self.logits)
+        cut = self.logits[:, :size]
+        none = xp.full_like(cut[:, :1], -xp.inf)
+        masked = xp.broadcast_to(none, (len(cut), size - cut.shape[1]))
+        return LogitRows(xp.concat([cut, masked], axis=-1))
 
 
 class TextSession:
