@@ -1,8 +1,8 @@
 """Time the optimum for i.i.d. drafts: value, plan set-up and draws, beside a sort of the ratios.
 
 ``python -m sims.bench`` prints a Markdown table and writes it to out/bench.md, and the table as
-Parquet to out/tables. Times are medians of interleaved repeats in one process, so that ratios hold
-where the machine is shared; a row's sort is ``numpy.argsort`` of the same ratio array.
+Parquet to out/tables. Times are processor times, medians of interleaved repeats in one process, so
+that ratios hold where the machine is shared; a row's sort is ``numpy.argsort`` of the same ratios.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,15 +115,15 @@ def measure(target: np.ndarray, draft: np.ndarray, k: int, config: Config) -> di
     taken: dict[str, list[float]] = {task: [] for task in tasks}
     for _ in range(config.repeats + 1):  # the first one warms up and is left out
         for task, call in tasks.items():
-            start = perf_counter()
+            start = process_time()
             call()
-            taken[task].append(perf_counter() - start)
+            taken[task].append(process_time() - start)
     times = {task: median(values[1:]) for task, values in taken.items()}
     program = None
     if len(draft) ** k <= config.tuples:
-        start = perf_counter()
+        start = process_time()
         found = linear_program(target, draft, k)
-        program = perf_counter() - start
+        program = process_time() - start
         assert abs(found - plan.value) < 1e-6, (found, plan.value)
     return {
         "optimum": float(plan.value),
@@ -202,8 +202,8 @@ def machine() -> str:
     return (
         f"{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, "
         f"NumPy {np.__version__}, SciPy {scipy.__version__}, Numba {numba.__version__}, "
-        f"spectheory {spectheory.__version__}. Medians of interleaved repeats; in brackets, "
-        "multiples of `numpy.argsort` of the ratios; a draw is one of a batch."
+        f"spectheory {spectheory.__version__}. Processor time: medians of interleaved "
+        "repeats; in brackets, multiples of `numpy.argsort` of the ratios; a draw: one of a batch."
     )
 
 
