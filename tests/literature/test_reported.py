@@ -69,6 +69,14 @@ def test_no_key_stands_twice_in_the_bibliography():
     assert len(keys) == len(set(keys))
 
 
+def test_every_work_names_its_authors():
+    from importlib.resources import files
+
+    text = (files("spectheory.literature") / "references.bib").read_text(encoding="utf-8")
+    unnamed = [line for line in text.splitlines() if "authors}}" in line]
+    assert unnamed == ["  author = {{spectheory authors}},"]
+
+
 def test_a_whole_entry_is_read():
     assert entries("anon2026", WHOLE)["speed_up"].value == "2.13"
 
