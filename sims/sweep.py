@@ -217,7 +217,7 @@ def shown(row: dict[str, Any] | None) -> str:
     """An acceptance as the tables print it."""
     if row is None:
         return ""
-    error = f" ± {row['error']:.4f}" if row["error"] else ""
+    error = f" ± {row['error']:.4f}" if row["error"] >= 5e-5 else ""
     few = "*" if row["share"] < 1 - 1e-9 else ""
     bound = "≤ " if row["method"] == "upper bound" else ""
     return f"{bound}{row['acceptance']:.4f}{error}{few}"

@@ -90,7 +90,8 @@ def _section(config: Config, draft: str, table: polars.DataFrame, heat: float) -
         at = part.filter(polars.col("temperature") == heat)
         by_count = {row["k"]: row for row in at.iter_rows(named=True)}
         cells = " | ".join(shown(by_count.get(k)) for k in config.counts)
-        low, high = part["gap"].min(), part["gap"].max()
+        # Adding 0 takes the sign off a zero.
+        low, high = (round(end, 4) + 0.0 for end in (part["gap"].min(), part["gap"].max()))
         gap = "" if key == OPTIMUM else f"{low:.4f} to {high:.4f}"
         lines.append(f"| `{scheme}` | `{key}` | {cells} | {gap} |")
     return lines
