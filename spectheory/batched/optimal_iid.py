@@ -48,8 +48,7 @@ class BatchedOptimalIid(BatchedRule):
         k = drafts.shape[-1]
         shift, base, edges = layout(k, self.bins)
         p, q = target.dense().double(), draft.dense().double()
-        bin_of = ratio_bins(p, q, shift, base, self.bins)
-        masses = histogram(p, q, bin_of, self.bins).cpu().numpy()
+        bin_of, masses = binned(p, q, shift, base, self.bins)
         of_drafts = np.stack([a.gather(-1, drafts).double().cpu().numpy() for a in (p, q, bin_of)])
         slots, shares = win(masses, of_drafts, uniforms.cpu().numpy(), edges)
         slot = torch.as_tensor(slots, device=drafts.device)
@@ -62,6 +61,21 @@ class BatchedOptimalIid(BatchedRule):
             accepted = (per_draft * q[failed]).addcmul_(per_target, row).clamp_(min=0).minimum(row)
             token[failed] = draw(or_target(row - accepted, row), uniforms[failed, k])
         return Draw(token, slot)
+
+
+def binned(
+    target: Tensor, draft: Tensor, shift: int, base: int, bins: int
+) -> tuple[Tensor, np.ndarray]:
+    """`ratio_bins`, and `histogram` on the host; on CPU both in one pass over each row."""
+    if target.device.type != "cpu":
+        bin_of = ratio_bins(target, draft, shift, base, bins)
+        return bin_of, histogram(target, draft, bin_of, bins).cpu().numpy()
+    from spectheory.kernels import ratio_histogram
+
+    numbers, masses = np.empty(target.shape, np.int64), np.empty((len(target), bins + 3, 2))
+    for p, q, own, mass in zip(target.numpy(), draft.numpy(), numbers, masses, strict=True):
+        ratio_histogram.histogram(p, q, shift, base, own, mass)
+    return torch.as_tensor(numbers), masses
 
 
 def ratio_bins(target: Tensor, draft: Tensor, shift: int, base: int, bins: int) -> Tensor:
