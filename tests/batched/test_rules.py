@@ -8,11 +8,12 @@ from spectheory import distributions
 from spectheory.batched.draws import draw, or_target
 from spectheory.batched.k_seq import slowdown
 from spectheory.batched.laws import DenseLaws, from_logits
-from spectheory.batched.optimal_iid import BatchedOptimalIid
+from spectheory.batched.optimal_iid import BatchedOptimalIid, binned, histogram, ratio_bins
 from spectheory.batched.rejection import BatchedRejection
 from spectheory.batched.rule import Ladder, batched_rule, batched_rules
 from spectheory.drafting.scheme import scheme
 from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError, VocabularyMismatch
+from spectheory.kernels.ratio_histogram import layout
 from spectheory.transport.grouped_plan import grouped_plan
 from spectheory.verification.k_seq import KSeq
 
@@ -129,6 +130,17 @@ def test_optimal_acceptance_of_batched_scores_is_the_plan_s():
         hits += int((part.slot < k).sum())
     value = grouped_plan(p, q, k, bins=256).value
     assert abs(hits / n - value) < 4.9 * (value * (1 - value) / n) ** 0.5  # false alarm 1e-6
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_bins_filled_in_torch_are_those_of_the_kernel(k, logits):
+    """What a GPU does, beside the one pass that a CPU takes; its masses are whole multiples."""
+    p, q = (torch.as_tensor(distributions.from_logits(part)) for part in logits)
+    shift, base, _ = layout(k, 256)
+    bin_of, masses = binned(p, q, shift, base, 256)
+    found = ratio_bins(p, q, shift, base, 256)
+    assert torch.equal(found, bin_of)
+    np.testing.assert_allclose(histogram(p, q, found, 256).numpy(), masses, rtol=0, atol=1e-14)
 
 
 def test_an_empty_residual_draws_from_the_target():
