@@ -80,9 +80,11 @@ def run(options: argparse.Namespace) -> None:
     """Print the continuation as it grows, or one document at the end."""
     from spectheory.decoding.decoder import Decoder, Request
     from spectheory.decoding.drafts import draft_source
+    from spectheory.decoding.executors import verifier_for
     from spectheory.decoding.sampling import Sampling
 
     text = read_prompt(options)
+    verifier_for(verifier(options.rule), None, options.executor)  # refuses before a model is read
     target = load_target(options)
     source = draft_source(options.draft, target, allow_unofficial=options.allow_unofficial)
     branching = () if options.draft == "none" else (options.k, *(1,) * (options.length - 1))

@@ -16,6 +16,9 @@ COMMAND = ("generate", "def add(a, b):", "--new-tokens", "6", "--draft", "lookup
         (("text", "--dtype", "float8"), "`--dtype` is 'float8'"),
         (("text", "--new-tokens", "0"), "not an integer >= 1"),
         (("text", "--target", "nothing"), "no model `nothing`"),
+        (("text", "--rule", "nothing"), "no rule `nothing`"),
+        (("text", "--executor", "torch"), "invalid choice: 'torch'"),
+        (("text", "--rule", "block", "--executor", "batched"), "`block` does not have"),
     ],
 )
 def test_refusals_come_before_a_model_is_read(run, arguments, reason):
