@@ -173,7 +173,9 @@ class BenchRun:
 
     def _cell(self, config: Choice | Peer, plans: Mapping[Choice, dict[str, Any]], i: int) -> Cell:
         prompt, number = self.prompts[i], self.settings["seed"] + i
-        tree = plans[config]["branching"] if config in plans else ()
+        tree: Sequence[int] = ()
+        if isinstance(config, Choice) and config in plans:
+            tree = plans[config]["branching"]
 
         def make(new_tokens: int) -> Cell:
             if isinstance(config, Peer):
