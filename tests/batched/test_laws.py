@@ -41,6 +41,17 @@ def test_laws_are_those_of_the_definition(logits, setting):
         assert torch.equal(held[3:5].dense(), held.dense()[3:5])
 
 
+def test_one_pass_laws_are_those_of_the_definition(logits):
+    for given in logits:
+        rows, heat = torch.as_tensor(given), torch.linspace(0.5, 2, len(given)).double()
+        law = batched_laws.softmax(rows, 0.7).dense().numpy()
+        np.testing.assert_allclose(law, defined(given, 0.7), rtol=1e-12, atol=0)
+        each = batched_laws.softmax(rows, heat).dense().numpy()
+        want = [defined(row, float(t)) for row, t in zip(given, heat, strict=True)]
+        np.testing.assert_allclose(each, want, rtol=1e-12, atol=0)
+        assert (batched_laws.greedy(rows).dense().numpy() == defined(given, 0.0)).all()
+
+
 def test_a_nucleus_wider_than_the_shortlist():
     logits = np.random.default_rng(0).normal(size=(2, 20_000)).astype(np.float32) * 0.1
     held = batched_laws.from_logits(torch.as_tensor(logits), top_p=0.95).dense().numpy()
