@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from spectheory.decoding.sampling import Sampling
-from spectheory.decoding.session import DecodableModel, Nodes, Rows, Session
+from spectheory.decoding.session import DecodableModel, Nodes, Rows
 from spectheory.decoding.tape import Key, Purpose, Tape
 from spectheory.decoding.tree import ROOT, DraftTree
 from spectheory.drafting.scheme import DraftScheme
@@ -52,10 +52,27 @@ class DraftSession(Protocol):
 
 
 @runtime_checkable
+class Watchable(Protocol):
+    """A target's session whose hidden states can be read."""
+
+    def watch(self) -> None:
+        """Keep states from now on.
+
+        Raises:
+            InputError: this one's cannot be read.
+        """
+        ...
+
+    def take_states(self, text: int) -> Any:
+        """``(n, size)`` states of a text's tokens that were kept since they were taken last."""
+        ...
+
+
+@runtime_checkable
 class FollowsTarget(Protocol):
     """A session of a source that also reads the target's own states."""
 
-    def follow(self, target: Session) -> None:
+    def follow(self, target: object) -> None:
         """Hear which session the target has, before it reads anything.
 
         Raises:

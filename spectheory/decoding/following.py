@@ -15,8 +15,8 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from spectheory.decoding.distil_drafter import DistilledDrafter
-from spectheory.decoding.draft_source import DraftJob, DraftSession, ModelDrafts
-from spectheory.decoding.session import Nodes, Rows, Session
+from spectheory.decoding.draft_source import DraftJob, DraftSession, ModelDrafts, Watchable
+from spectheory.decoding.session import Nodes, Rows
 from spectheory.decoding.transformer_session import TransformerSession
 from spectheory.decoding.tree import ROOT, DraftTree
 from spectheory.drafting.scheme import DraftScheme
@@ -148,9 +148,9 @@ class _FollowingDrafts(ModelDrafts):
     behind: list[dict[int, torch.Tensor]] = field(init=False, default_factory=list)
     """For each text what was said of the nodes read, which their children follow."""
 
-    def follow(self, target: Session) -> None:
+    def follow(self, target: object) -> None:
         """See `FollowsTarget.follow`."""
-        if not isinstance(target, TransformerSession):
+        if not isinstance(target, Watchable):
             raise InputError(
                 f"draft `{self.model.name}` follows a transformer; this target is none"
             )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spectheory.arrays import Array
-from spectheory.decoding.draft_source import DraftJob, DraftSource
+from spectheory.decoding.draft_source import DraftJob, DraftSource, FollowsTarget, Watchable
 from spectheory.decoding.sampling import Sampling
-from spectheory.decoding.session import DecodableModel, Nodes
+from spectheory.decoding.session import DecodableModel, Nodes, Session
 from spectheory.decoding.tape import Tape
 from spectheory.decoding.tree import ROOT
 from spectheory.decoding.vocabulary import fitted
@@ -103,11 +103,38 @@ def laws_along(
     tokens = np.asarray(text).tolist()
     if not 1 <= start < len(tokens):
         raise InputError(f"`start` is {start}; expected 1 to {len(tokens) - 1}, inside the text")
+    session, drafts, tape = target.session(1), fitted(source, target).open(1), Tape(0)
+    replay = None
+    if isinstance(drafts, FollowsTarget):
+        replay = _Replay(session)
+        drafts.follow(replay)
     # One pass gives all rows; a row becomes a law only when its turn comes.
-    [rows] = target.session(1).extend([Nodes.chain(tokens[:-1], len(tokens) - start)])
-    drafts, tape = fitted(source, target).open(1), Tape(0)
+    [rows] = session.extend([Nodes.chain(tokens[:-1], len(tokens) - start)])
+    session.keep([range(len(tokens) - 1)])
     for row in range(len(rows)):
+        if replay is not None:
+            replay.reached = start + row - 1  # the last token is read by the pass to come
         job = DraftJob(tokens[: start + row], (1,), draft_sampling or sampling, tape, row)
         [tree] = drafts.propose([job], scheme)
         yield rows.law(row, sampling), tree.laws.get(ROOT)
         drafts.settle([[]], [tokens[start + row]])
+
+
+class _Replay:
+    """The target's session as a draft that follows it saw it: states only as far as it had read."""
+
+    def __init__(self, session: Session) -> None:
+        self.session: Any = session
+        self.reached = self._taken = 0
+        self._states: Any = None
+
+    def watch(self) -> None:
+        if not isinstance(self.session, Watchable):
+            raise InputError("the draft follows its target, whose states cannot be read")
+        self.session.watch()
+
+    def take_states(self, text: int) -> Any:
+        if self._states is None:
+            self._states = self.session.take_states(text)
+        taken, self._taken = self._taken, self.reached
+        return self._states[taken : self.reached]

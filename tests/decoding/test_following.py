@@ -12,9 +12,11 @@ from spectheory.decoding.distil import distil  # noqa: E402
 from spectheory.decoding.distil_drafter import DistilledDrafter, Recipe  # noqa: E402
 from spectheory.decoding.drafts import draft_source  # noqa: E402
 from spectheory.decoding.following import FollowingDraft, FollowingDrafter  # noqa: E402
+from spectheory.decoding.foresight import laws_along  # noqa: E402
 from spectheory.decoding.sampling import Sampling  # noqa: E402
 from spectheory.decoding.tabular import TabularModel  # noqa: E402
 from spectheory.decoding.verifier import LevelByLevel  # noqa: E402
+from spectheory.drafting.scheme import scheme  # noqa: E402
 from spectheory.errors import InputError  # noqa: E402
 from spectheory.training import Training  # noqa: E402
 from spectheory.verification.rule import rule  # noqa: E402
@@ -75,6 +77,28 @@ def test_a_following_drafter_drafts_what_its_definition_says(target):
         text += emission.tokens
     assert checked > 50
     assert max(decoder.statistics.lengths) > 0
+
+
+def test_what_a_following_drafter_would_draft_along_a_text(target):
+    """Laws along a text are those that the decoder's first draft has at each place."""
+    source = FollowingDraft(perturbed(FollowingDrafter(target, Recipe((-1,), follows=True))))
+    declared = {}
+
+    class Watching(LevelByLevel):
+        def __call__(self, batch):
+            declared[len(text)] = batch[0].tree.laws.get(-1)
+            return super().__call__(batch)
+
+    text = list(TOKENS)
+    decoder = Decoder(target, source, branching=(1, 1), rule=Watching(rule("rejection")))
+    for emission in decoder.stream([Request(TOKENS, 20, seed=5)]):
+        text += emission.tokens
+    found = laws_along(target, source, text, 8, scheme=scheme("iid"), sampling=Sampling())
+    drafted = {8 + row: draft for row, (_, draft) in enumerate(found)}
+    both = [place for place in declared if declared[place] is not None and place in drafted]
+    assert len(both) > 8
+    for place in both:
+        np.testing.assert_allclose(declared[place], drafted[place], atol=2e-5)
 
 
 def test_training_a_following_drafter_reads_what_drafting_reads(target):
