@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spectheory.decoding.early_exit import EarlyExit
+from spectheory.decoding.session import HeadTokens
 from spectheory.errors import TokenError
 
 if TYPE_CHECKING:
@@ -57,20 +58,19 @@ class PrunedHead:
         self.vocab_size, self.context = draft.vocab_size, draft.context
         self.tokenizer = draft.tokenizer
         head = draft.target.module.get_output_embeddings()
-        self._index = torch.from_numpy(kept).to(head.weight.device)
-        with torch.inference_mode():
-            self._weight = head.weight[self._index]
-            bias = getattr(head, "bias", None)
-            self._bias = None if bias is None else bias[self._index]
+        index = torch.from_numpy(kept).to(head.weight.device)
+        self._head = torch.nn.Linear(*head.weight.shape[::-1], bias=False, device="meta")
+        with torch.no_grad():
+            self._head.weight = torch.nn.Parameter(head.weight[index], requires_grad=False)
+            if getattr(head, "bias", None) is not None:
+                self._head.bias = torch.nn.Parameter(head.bias[index], requires_grad=False)
+        if draft.target.small_passes:
+            from spectheory.decoding.small_passes import speed_up_small_passes
+
+            speed_up_small_passes(self._head)
 
     def session(self, texts: int) -> TransformerSession:
         """A session of the exit, with the smaller head."""
-        return self.draft.session(texts, self._head)
-
-    def _head(self, state: Any) -> Any:
-        import torch
-
-        kept = torch.nn.functional.linear(state, self._weight, self._bias)
-        logits = kept.new_full((*state.shape[:-1], self.vocab_size), -torch.inf)
-        logits[..., self._index] = kept
-        return logits
+        session = self.draft.session(texts, self._head)
+        session.head_tokens = HeadTokens(self.tokens, self.vocab_size)
+        return session

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+
 from spectheory.arrays import Array, namespace, total
 from spectheory.decoding.sampling import Sampling
 
@@ -139,6 +141,41 @@ class LogitRows:
         none = xp.full_like(cut[:, :1], -xp.inf)
         masked = xp.broadcast_to(none, (len(cut), size - cut.shape[1]))
         return LogitRows(xp.concat([cut, masked], axis=-1))
+
+
+class HeadTokens(NamedTuple):
+    """Which tokens the outputs of a head are of.
+
+    Attributes:
+        tokens: ``(S,)`` ids, ascending; all others have probability 0.
+        size: V.
+    """
+
+    tokens: np.ndarray
+    size: int
+
+
+class PrunedRows(LogitRows):
+    """Laws given by the logits of some tokens: the softmax goes over those alone.
+
+    Attributes:
+        head: which tokens the columns are of.
+    """
+
+    def __init__(self, logits: Any, head: HeadTokens) -> None:
+        super().__init__(logits)
+        self.head = head
+
+    def law(self, row: int, sampling: Sampling) -> Array:
+        """See `Rows.law`; float64 on the host."""
+        law = np.zeros(self.head.size)
+        law[self.head.tokens] = super().law(row, sampling)
+        return law
+
+    def resized(self, size: int) -> PrunedRows:
+        """See `Rows.resized`."""
+        known = int(np.searchsorted(self.head.tokens, size))
+        return PrunedRows(self.logits[:, :known], HeadTokens(self.head.tokens[:known], size))
 
 
 class TextSession:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from spectheory.decoding.cache import RaggedCache
-from spectheory.decoding.session import LogitRows, Nodes, Rows
+from spectheory.decoding.session import HeadTokens, LogitRows, Nodes, PrunedRows, Rows
 from spectheory.errors import InputError, ModelFailure
 
 
@@ -42,6 +42,9 @@ class TransformerSession:
         like: a parameter: its device and dtype.
         body: the part whose ``last_hidden_state`` `watch` keeps; none if nobody may watch.
 
+    Attributes:
+        head_tokens: what the columns of the logits are of; None if of all tokens, in order.
+
     Raises:
         InputError: a model that keeps a recurrent state, or attends in chunks: it cannot forget
             single tokens, or not by a mask.
@@ -64,6 +67,7 @@ class TransformerSession:
         self._cache = RaggedCache(layers, texts)
         self._ancestors = [np.zeros((0, 0), bool) for _ in range(texts)]
         self._depths = [np.zeros(0, np.int64) for _ in range(texts)]
+        self.head_tokens: HeadTokens | None = None
         self._body = body
         self._watched: list[WatchedStates] | None = None
 
@@ -209,7 +213,7 @@ class TransformerSession:
                 f"model `{self.name}` returned NaN, +inf or no finite logit. An overflow in "
                 "float16, or damaged weights?"
             )
-        return LogitRows(rows)
+        return LogitRows(rows) if self.head_tokens is None else PrunedRows(rows, self.head_tokens)
 
 
 class WatchedStates:

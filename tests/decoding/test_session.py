@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from spectheory.decoding.session import LogitRows, Nodes
+from spectheory.decoding.sampling import Sampling
+from spectheory.decoding.session import HeadTokens, LogitRows, Nodes, PrunedRows
 from spectheory.errors import InputError, ModelFailure
 
 torch = pytest.importorskip("torch")
@@ -153,3 +154,19 @@ def test_models_that_cannot_forget_are_refused():
     model.module.config.layer_types = ["linear_attention", "full_attention", "full_attention"]
     with pytest.raises(InputError, match="layers of type linear_attention"):
         model.session(1)
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(0.7), Sampling(0), Sampling(1.2, 3, 0.8)]
+)
+def test_rows_of_a_pruned_head_are_those_of_masked_logits(sampling):
+    rng = np.random.default_rng(0)
+    logits, tokens = rng.normal(size=(3, 5)).astype(np.float32), np.array([0, 2, 3, 7, 8])
+    whole = np.full((3, 10), -np.inf, np.float32)
+    whole[:, tokens] = logits
+    pruned, masked = PrunedRows(logits, HeadTokens(tokens, 10)), LogitRows(whole)
+    for row in range(3):
+        for one, other in ((pruned, masked), (pruned.resized(8), masked.resized(8))):
+            law = other.law(row, sampling)
+            np.testing.assert_allclose(one.law(row, sampling), law, atol=1e-15)
+            assert law.shape == one.law(row, sampling).shape
