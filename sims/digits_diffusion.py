@@ -3,7 +3,7 @@
 ``python -m sims.digits_diffusion train`` trains three pairs of target and draft (ten minutes of
 one thread; goes on where it was killed) and pins the weights. ``python -m
 sims.digits_diffusion`` measures acceptance on every noise floor and the Frechet distance of
-speculative images, and writes sims/tables/digits_diffusion.md; finished cells are kept in
+speculative images, and writes its table and page into sims/tables; finished cells are kept in
 out/digits_diffusion.
 """
 
@@ -22,6 +22,7 @@ import numpy as np
 from scipy.stats import ks_2samp
 from scipy.stats import t as student
 
+from sims.runner import SHIPPED, save
 from spectheory.continuous.path_independent import IndependentPaths
 from spectheory.continuous.path_published import CSpDPublished
 from spectheory.continuous.path_reflection import StepwiseReflection
@@ -33,11 +34,13 @@ from spectheory.decoding.progress import progress
 from spectheory.decoding.threads import torch_threads
 
 if TYPE_CHECKING:
+    import polars
+
     from spectheory.digits.diffusion_chain import Sampler
     from spectheory.digits.diffusion_decoding import Generated
 
 KEPT = Path("out/digits_diffusion")
-TABLE = Path(__file__).parent / "tables" / "digits_diffusion.md"
+TABLE = SHIPPED / "digits_diffusion.md"
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,31 @@ METHODS: dict[str, Method] = {
 }
 
 
-def run(config: Config, kept: Path = KEPT) -> dict[str, list[dict[str, Any]]]:
+def run(config: Config) -> polars.DataFrame:
+    """`cells` as one table.
+
+    Columns: seed, floor; quantity with its mean over images and standard error in ``value`` and
+    ``error`` for the acceptances; method and what `images_cell` finds for the images.
+    """
+    import polars
+
+    found = cells(config)
+    parts = (
+        polars.DataFrame(
+            {"seed": row["seed"], "floor": row["floor"], "quantity": name,
+             "value": of[0], "error": of[1]}
+            for row in found["acceptance"]
+            for name, of in row.items()
+            if isinstance(of, list)
+        ),
+        polars.DataFrame(found["images"]).with_columns(floor=polars.lit(config.floor)),
+    )  # fmt: skip
+    return polars.concat(parts, how="diagonal")
+
+
+def cells(config: Config, kept: Path = KEPT) -> dict[str, list[dict[str, Any]]]:
     """Rows of both tables: ``acceptance`` a seed and floor, ``images`` a seed and method."""
-    cells: dict[str, list[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]] = {
+    wanted: dict[str, list[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]] = {
         "acceptance": [
             ({"seed": seed, "floor": floor}, partial(acceptance_cell, seed, floor, config))
             for seed in config.seeds
@@ -118,9 +143,9 @@ def run(config: Config, kept: Path = KEPT) -> dict[str, list[dict[str, Any]]]:
             for name in METHODS
         ],
     }
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in cells}
-    with progress("measuring", sum(map(len, cells.values()))) as done:
-        for table, rows in cells.items():
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in wanted}
+    with progress("measuring", sum(map(len, wanted.values()))) as done:
+        for table, rows in wanted.items():
             for key, compute in rows:
                 found[table].append(key | remembered(kept, (table, key, asdict(config)), compute))
                 done(sum(map(len, found.values())))
@@ -308,8 +333,8 @@ def main() -> None:
             train_pair(seed, KEPT, progress)
         return
     config = Config(images=options.images, drawn=options.drawn)
-    text = markdown(run(config), config)
-    TABLE.parent.mkdir(exist_ok=True)
+    save(run(config), "digits_diffusion", config, SHIPPED)
+    text = markdown(cells(config), config)
     TABLE.write_text(text, encoding="utf-8")
     print(text, end="")
 

@@ -2,8 +2,8 @@
 
 ``python -m sims.digits_vq train`` fits the codebook and trains target and draft (a few minutes on
 one thread; goes on where it was killed) and pins the weights. ``python -m sims.digits_vq`` draws
-images with every decoder and rule and writes sims/tables/digits_vq.md; finished methods are kept in
-out/digits_vq and not drawn again.
+images with every decoder and rule and writes its table and page into sims/tables; finished methods
+are kept in out/digits_vq and not drawn again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sims.runner import SHIPPED, save
 from spectheory.decoding.fixed_length import Generated, plain_decode, speculative_decode
 from spectheory.decoding.jacobi import jacobi_decode
 from spectheory.decoding.local_resample import local_decode
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from spectheory.digits.vq_pair import CodePair
 
 KEPT = Path("out/digits_vq")
-TABLE = Path(__file__).parent / "tables" / "digits_vq.md"
+TABLE = SHIPPED / "digits_vq.md"
 
 
 @dataclass(frozen=True)
@@ -251,8 +252,9 @@ def main() -> None:
         train_code_pair(KEPT, progress)
         return
     config = Config(images=options.images)
-    text = markdown(run(config), config)
-    TABLE.parent.mkdir(exist_ok=True)
+    table = run(config)
+    save(table, "digits_vq", config, SHIPPED)
+    text = markdown(table, config)
     TABLE.write_text(text, encoding="utf-8")
     print(text, end="")
 

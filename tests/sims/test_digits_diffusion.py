@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t as student
 
 from sims import digits_diffusion
-from sims.digits_diffusion import Config, markdown, over_seeds, remembered, run
+from sims.digits_diffusion import Config, cells, markdown, over_seeds, remembered
 
 SMALL = Config(seeds=(0, 1), floors=(0.2,), images=4, drawn=8, permutations=9)
 
@@ -13,7 +13,7 @@ SMALL = Config(seeds=(0, 1), floors=(0.2,), images=4, drawn=8, permutations=9)
 def test_a_second_run_takes_everything_from_disk(tmp_path, monkeypatch):
     kept = {name: digits_diffusion.METHODS[name] for name in ("shared noise", "draft alone")}
     monkeypatch.setattr(digits_diffusion, "METHODS", kept)
-    first = run(SMALL, tmp_path)
+    first = cells(SMALL, tmp_path)
     assert [row["seed"] for row in first["acceptance"]] == [0, 1]
     assert len(first["images"]) == 4
 
@@ -22,7 +22,7 @@ def test_a_second_run_takes_everything_from_disk(tmp_path, monkeypatch):
 
     monkeypatch.setattr(digits_diffusion, "acceptance_cell", never)
     monkeypatch.setattr(digits_diffusion, "images_cell", never)
-    assert run(SMALL, tmp_path) == first
+    assert cells(SMALL, tmp_path) == first
     text = markdown(first, SMALL)
     assert "| shared noise | target |" in text
     assert "| draft alone | lossy |" in text
