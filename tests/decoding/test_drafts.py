@@ -1,5 +1,6 @@
 """Draft sources beside a model of their own: lookup, copying, n-grams, exits, pruned heads."""
 
+import json
 from itertools import product
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from spectheory.decoding.decoder import Decoder, Request
 from spectheory.decoding.draft_source import DraftJob, ModelDraft
+from spectheory.decoding.drafts import DRAFTERS, draft_source
 from spectheory.decoding.enumeration import exact_output
 from spectheory.decoding.lookup import InputCopy, PromptLookup, last_match
 from spectheory.decoding.ngram import NgramModel
@@ -16,7 +18,7 @@ from spectheory.decoding.tabular import TabularModel
 from spectheory.decoding.tape import Tape
 from spectheory.decoding.verifier import Block
 from spectheory.drafting.scheme import scheme
-from spectheory.errors import InputError, TokenError, VocabularyMismatch
+from spectheory.errors import InputError, TokenError, UnknownName, VocabularyMismatch
 
 IID = scheme("iid")
 
@@ -196,3 +198,31 @@ def test_a_draft_of_another_tokenizer_is_refused(llama):
     with pytest.raises(VocabularyMismatch, match="'a' is token 0 here, None there"):
         Decoder(ours, ModelDraft(other), branching=(1,))
     Decoder(ours, ModelDraft(type(llama)(llama.module, Tokenizer("a"), "same")), branching=(1,))
+
+
+@pytest.mark.models
+def test_the_drafter_that_comes_with_the_package(smollm2):
+    """It drafts better than chance, greedy output stays the target's, and its card is its own."""
+    from spectheory.decoding.following import FollowingDraft
+
+    source = draft_source("distil", smollm2)
+    assert isinstance(source, FollowingDraft)
+    text = smollm2.encode('def add(a, b):\n    """Return the sum of a and b."""\n')
+    request = Request(text, 24, sampling=Sampling(0))
+    [plain] = Decoder(smollm2).generate([request])
+    decoder = Decoder(smollm2, source, branching=(1, 1))
+    [drafted] = decoder.generate([request])
+    assert drafted.tokens == plain.tokens
+    assert decoder.statistics.calls < 24
+    card = json.loads((DRAFTERS / "smollm2" / "card.json").read_text())
+    weights = DRAFTERS / "smollm2" / "drafter.safetensors"
+    assert card["weights_bytes"] == weights.stat().st_size < 25e6
+    assert card["target"] == "smollm2"
+
+
+def test_no_drafter_comes_for_another_model():
+    class Other:
+        name = "other"
+
+    with pytest.raises(UnknownName, match=r"no drafter for `other` comes .* only for smollm2"):
+        draft_source("distil", Other())
