@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 references = ("wang2024continuous",)
 inputs = {"digits_diffusion": Config()}
-size = (11.0, 4.2)
+size = (11.5, 4.2)
 CAPS = {"capsize": 2.5, "elinewidth": 0.9}
 
 
@@ -44,7 +44,7 @@ def draw(figure: Figure, tables: dict[str, Any]) -> None:
     left.set_xticks(floors, [f"{floor:g}" for floor in floors])
     left.minorticks_off()
     left.set_ylim(0, None)
-    left.set_xlabel("noise floor (pixel scale of the tokens)")
+    left.set_xlabel("noise floor (pixels run from -1 to 1)")
     left.set_ylabel("acceptance probability of a drafted token")
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
 
@@ -69,6 +69,5 @@ def _by_method(ax: Axes, data: polars.DataFrame, column: str, colours: dict[str,
         colour = colours.get(rule.key, "#000000") if rule else "#000000"
         face = colour if METHODS[name].exact else "white"
         ax.errorbar(mean, at, xerr=half, fmt="o", color=colour, markerfacecolor=face, **CAPS)
-    labels = [name.replace(", draft", ",\ndraft") for name in names]
-    ax.set_yticks(range(len(names)), labels)
+    ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set_ylim(len(names) - 0.5, -0.5)
