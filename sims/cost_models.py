@@ -4,7 +4,10 @@ A step drafts g tokens at cost c each and emits ``1 + a + .. + a^g`` in expectat
 takes ``1 + c g``; parallel execution drafts the next block meanwhile, ``max(1, c g)``, which is the
 best case, as if a block drafted ahead were never wasted. A vocabulary pruned to the n most frequent
 tokens of a Zipf law of exponent s loses the acceptance of what was cut, ``a(n) = a H_n / H_V``, and
-saves output-head time: ``c(n) = c (1 - h + h n / V)``.
+saves output-head time: ``c(n) = c (1 - h + h n / V)``. An exit after the first L of N layers of the
+target, with a head that takes the share h of a pass, costs ``c(L) = (1 - h) L / N + h`` and is
+accepted with probability ``a(L) = (L / N) ** s``, s being small where exits were trained; g is the
+best for each L.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ class Config:
         heads: h, shares of the output head in a draft step.
         pruned_cost, pruned_block, pruned_acceptance: c, g and a of the pruning.
         points: sizes n tried, geometrically spaced.
+        layers: N.
+        exit_head: h of an exit.
+        sharpness: s of exits.
     """
 
     acceptances: tuple[float, ...] = (0.6, 0.75, 0.9)
@@ -45,10 +51,17 @@ class Config:
     pruned_block: int = 5
     pruned_acceptance: float = 0.8
     points: int = 40
+    layers: int = 30
+    exit_head: float = 0.05
+    sharpness: tuple[float, ...] = (0.1, 0.2, 0.4)
 
 
 def run(config: Config) -> polars.DataFrame:
-    """Columns model ("serial", "parallel", "pruned"), parameter (a or h), x (g or n), speed_up."""
+    """Columns model, parameter, x, speed_up.
+
+    Of the models "serial" and "parallel" the parameter is a and x is g; of "pruned" h and n; of
+    "exit" s and L.
+    """
     import polars
 
     rows = []
@@ -66,6 +79,12 @@ def run(config: Config) -> polars.DataFrame:
             cost = config.pruned_cost * (1 - head + head * size / config.vocab)
             ratio = _speed_up([rate] * config.pruned_block, cost * config.pruned_block)
             rows.append(("pruned", head, float(size), ratio))
+    for power in config.sharpness:
+        for layer in range(1, config.layers):
+            depth = layer / config.layers
+            cost = (1 - config.exit_head) * depth + config.exit_head
+            ratios = [_speed_up([depth**power] * g, cost * g) for g in config.blocks]
+            rows.append(("exit", power, float(layer), max(ratios)))
     names = ["model", "parameter", "x", "speed_up"]
     return polars.DataFrame(rows, schema=names, orient="row")
 

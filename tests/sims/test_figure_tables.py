@@ -114,3 +114,11 @@ def test_cost_models_have_their_known_optima():
         line = table.filter((polars.col("model") == "pruned") & (polars.col("parameter") == head))
         best = line.sort("speed_up", descending=True)["x"][0]
         assert line["x"].min() < best < line["x"].max()
+    for power in config.sharpness:
+        line = table.filter((polars.col("model") == "exit") & (polars.col("parameter") == power))
+        best = line.sort("speed_up", descending=True)["x"][0]
+        assert line["x"].min() < best < line["x"].max()
+        for layer, value in line.select("x", "speed_up").iter_rows():
+            rate, cost = (layer / 30) ** power, 0.95 * layer / 30 + 0.05
+            block = best_block(rate, cost, max(config.blocks))
+            assert value == pytest.approx(truncating_speed_up(rate, max(block, 1), cost), rel=1e-12)
