@@ -40,8 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     decode.add_argument(
         "--drafts",
         metavar="D,D",
-        default="lookup,ngram:4,exit:25,pruned:25:8192",
-        help="as in spectheory generate --draft (default %(default)s)",
+        help="as in spectheory generate --draft (default: the drafter that comes with the package "
+        "if there is one for the target, lookup, and ngram:4 unless --quick)",
     )
     decode.add_argument(
         "--rules",
@@ -88,15 +88,14 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         print_json(document)
         return
-    from spectheory.cli.bench_report import COLUMNS, rows
+    from spectheory.cli.bench_report import CAPTION, COLUMNS, rows
 
     print_table(
         document["title"],
         COLUMNS,
         rows(entries),
         numeric=COLUMNS[3:],
-        caption="ratio: speed over plain decoding, median of paired prompts with its 95 % interval;"
-        " *: strongest baseline; ms: means of a step",
+        caption=CAPTION,
     )
     for entry in entries:
         if "greedy" in entry:
@@ -108,7 +107,7 @@ def _measure(
     options: argparse.Namespace, choices: list[Choice]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Run the benchmark; returns its document and the document's configurations."""
-    from spectheory.cli.bench_report import draw, greedy_agreement, summarise
+    from spectheory.cli.bench_report import draw, greedy_agreement, page, summarise
     from spectheory.cli.bench_run import BenchRun
     from spectheory.decoding.drafts import draft_source
 
@@ -142,6 +141,7 @@ def _measure(
     scratch = options.out / ".bench.json.partial"
     scratch.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
     scratch.replace(options.out / "bench.json")
+    (options.out / "bench.md").write_text(page(document), encoding="utf-8")
     return document, entries
 
 
@@ -158,7 +158,8 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
     from spectheory.decoding.executors import verifier_for
     from spectheory.decoding.verifier import Block
 
-    names = [name.strip() for name in options.drafts.split(",") if name.strip()]
+    drafts = options.drafts or _usual_drafts(options)
+    names = [name.strip() for name in drafts.split(",") if name.strip()]
     default = ",".join(QUICK_RULES if options.quick else RULES)
     rules = [name.strip() for name in (options.rules or default).split(",")]
     for at in options.temperatures:
@@ -174,6 +175,13 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
                     continue
                 verifier_for(Block() if key == "block" else key, None, options.executor)
                 yield Choice(draft, key, k, at, options.executor)
+
+
+def _usual_drafts(options: argparse.Namespace) -> str:
+    from spectheory.decoding.drafts import DRAFTERS
+
+    shipped = "distil," if (DRAFTERS / options.target).is_dir() else ""
+    return f"{shipped}lookup" + ("" if options.quick else ",ngram:4")
 
 
 def _peers(options: argparse.Namespace, sources: dict[str, DraftSource]) -> list[Peer]:

@@ -138,10 +138,45 @@ def rows(entries: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     return shown
 
 
+CAPTION = (
+    "ratio: speed over plain decoding, median of paired prompts with its 95 % interval; "
+    "*: strongest baseline; ms: means of a step"
+)
 COLUMNS = (
     *("T", "configuration", "tree", "tokens/s", "ratio", "to strongest", "predicted"),
     *("tokens/pass", "draft ms", "verify ms", "sample ms", "host ms"),
 )
+
+
+def page(document: dict[str, Any]) -> str:
+    """The run as Markdown: table, where prediction and measurement part, greedy texts, versions."""
+    entries = document["configurations"]
+    table = [COLUMNS, ("---",) * len(COLUMNS), *rows(entries)]
+    lines = [f"# {document['title']}", "", f"{CAPTION[0].upper()}{CAPTION[1:]}.", ""]
+    lines += ["| " + " | ".join(cells) + " |" for cells in table]
+    against = [e for e in entries if "measured_over_predicted" in e]
+    if against:
+        lines += ["", "Measured over predicted, by factor of the ratio and phase of a step:", ""]
+        lines.append(
+            "| T | configuration | ratio | tokens | plain step | " + " | ".join(PHASES) + " |"
+        )
+        lines.append("|---" * (5 + len(PHASES)) + "|")
+        for entry in against:
+            over = entry["measured_over_predicted"]
+            parts = [over[name] for name in ("ratio", "tokens", "plain")]
+            parts += [over["phases"][name] for name in PHASES]
+            shown = [f"{value:.2f}" for value in parts]
+            name = f"| {entry['temperature']:g} | {entry['name']} | "
+            lines.append(name + " | ".join(shown) + " |")
+    greedy = [e for e in entries if "greedy" in e]
+    if greedy:
+        lines += ["", "Texts at temperature 0 beside plain decoding's:", ""]
+        for entry in greedy:
+            counts = ", ".join(f"{n} {k.replace('_', ' ')}" for k, n in entry["greedy"].items())
+            lines.append(f"- {entry['name']}: {counts}")
+    known = {**document["settings"], **document["versions"]}
+    told = ", ".join(f"{name} {value}" for name, value in known.items())
+    return "\n".join([*lines, "", f"{told}.", ""])
 
 
 def draw(entries: Sequence[dict[str, Any]], title: str, path: Path) -> None:

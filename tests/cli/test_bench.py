@@ -94,6 +94,10 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(run, fol
             assert sum(entry["greedy"].values()) == 2
             assert entry["greedy"]["different"] == 0
     assert json.loads((out / "bench.json").read_text()) == document
+    written = (out / "bench.md").read_text()
+    for entry in document["configurations"]:
+        assert f"| {entry['ratio']['median']:.2f} (" in written
+        assert entry["name"] in written
     assert (out / "bench.pdf").read_bytes().startswith(b"%PDF")
     path = out / "cells.jsonl"
     lines = path.read_text().splitlines(keepends=True)
