@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 references = ("sun2023spectr", "miao2024specinfer", "hu2025towards")
-inputs = {"worst_case": worst_case.Config(), "dominance": dominance.Config()}
+WORST = worst_case.Config()
+inputs = {"worst_case": WORST, "dominance": dominance.Config()}
 quick = inputs | {"worst_case": worst_case.Config(drafts=(2,), vocabs=(2,))}
 size = (11.5, 5.0)
 DIGITS = 5
@@ -44,7 +45,7 @@ def draw(figure: Figure, tables: dict[str, Any]) -> None:
     """Worst ratios on the left, the map on the right."""
     worst, shares = tables["worst_case"], tables["dominance"]
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
-    for key, scheme in inputs["worst_case"].rules:
+    for key, scheme in WORST.rules:
         line = worst.filter((polars.col("rule") == key) & (polars.col("scheme") == scheme))
         if line.is_empty():
             continue
