@@ -2,6 +2,7 @@
 
 Left: expected speed-up against the block size at draft cost c = 0.1 target calls a token; dashed,
 the next block is drafted while the target verifies and never wasted, which is the best case.
+(Execution that never rolls back has a figure of its own, on continuous speculative decoding.)
 Middle: drafting with the n most frequent of 128,000 tokens (Zipf law, exponent 1.2; acceptance 0.8
 with all of them, 5 drafts a step, c = 0.1), by the share of the output head in a draft step. Right:
 drafting by the first L of 30 layers with the best g, acceptance (L / 30)^s, head 5% of a pass; the
