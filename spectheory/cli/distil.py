@@ -110,7 +110,7 @@ def run(options: argparse.Namespace) -> None:
         f"{options.folder}: drafter for {target.name}",
         ("held-out acceptance", "mean", "standard error"),
         [
-            _row("before training", card["held_out_acceptance_untrained"]),
+            _row("before training", card["held_out_acceptance_before"]),
             _row("after", card["held_out_acceptance"]),
         ],
         numeric=("mean", "standard error"),

@@ -135,7 +135,7 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
         "training_texts": len(texts),
         "training_tokens": sum(len(text.tokens) - text.prompt for text in texts),
         "parameters": sum(part.numel() for part in parts.parameters()),
-        "held_out_acceptance_untrained": before,
+        "held_out_acceptance_before": before,
     }
     # Measured on what was written: rounding to float16 is part of the drafter.
     save_drafter(folder, plan.recipe, parts, kept, card)

@@ -1,29 +1,32 @@
 """A drafter that follows its target: it reads each token with the target's state of the one before.
 
-The target's last hidden state knows the whole text, so that one layer behind it drafts well where
-a small model of its own would not. While it drafts ahead of the target, its own states stand in for
-those that the target has not computed yet. Imports torch: load this module where a model is run.
+The target's last hidden state has read the whole text, so a layer behind it need not. While it
+drafts ahead of the target, its own states stand in for those that the target has not computed yet.
+Imports torch: load this module where a model is run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers.cache_utils import DynamicCache
 
 from spectheory.decoding.distil_drafter import DistilledDrafter
-from spectheory.decoding.draft_source import DraftJob, DraftSession, ModelDrafts, Watchable
+from spectheory.decoding.draft_source import (
+    DraftJob,
+    DraftSession,
+    ModelDraft,
+    ModelDrafts,
+    Watchable,
+)
 from spectheory.decoding.session import Nodes, Rows
 from spectheory.decoding.transformer_session import TransformerSession
 from spectheory.decoding.tree import ROOT, DraftTree
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.errors import InputError
-
-if TYPE_CHECKING:
-    from spectheory.decoding.pruned_head import PrunedHead
 
 
 class FollowingDrafter(DistilledDrafter):
@@ -109,31 +112,18 @@ class FollowingSession(TransformerSession):
         self.nothing = weight.new_empty(0, weight.shape[1])
         super().__init__(name, run, config, config.num_hidden_layers, texts, weight)
 
-    def follow(self, batch: Sequence[Nodes], features: Sequence[torch.Tensor]) -> Sequence[Rows]:
+    def read(self, batch: Sequence[Nodes], features: Sequence[torch.Tensor]) -> Sequence[Rows]:
         """`extend`, with the ``(n, size)`` states that each text's nodes follow."""
         self.features = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True)
         return self.extend(batch)
 
 
-@dataclass(frozen=True)
-class FollowingDraft:
+class FollowingDraft(ModelDraft):
     """Drafts from a drafter that follows the target it is used with.
 
     Attributes:
         model: a `FollowingDrafter`, or one with a pruned head.
     """
-
-    model: DistilledDrafter | PrunedHead
-
-    @property
-    def name(self) -> str:
-        """The drafter's name."""
-        return self.model.name
-
-    @property
-    def vocab_size(self) -> int:
-        """The drafter's vocabulary."""
-        return self.model.vocab_size
 
     def open(self, texts: int) -> DraftSession:
         """See `DraftSource.open`."""
@@ -173,7 +163,7 @@ class _FollowingDrafts(ModelDrafts):
             unread = job.text[self.read[text] + 1 :] if job.branching else []
             pairs.append(Nodes.chain(unread, min(1, len(unread))))
             features.append(self.target.take_states(text) if unread else self.session.nothing)
-        rows = self.session.follow(pairs, features)
+        rows = self.session.read(pairs, features)
         self.session.keep([range(len(new.tokens)) for new in pairs])
         self.read = [read + len(new.tokens) for read, new in zip(self.read, pairs, strict=True)]
         self.behind = [
@@ -189,7 +179,7 @@ class _FollowingDrafts(ModelDrafts):
             else self.session.nothing
             for behind, nodes in zip(self.behind, batch, strict=True)
         ]
-        rows = self.session.follow(batch, features)
+        rows = self.session.read(batch, features)
         for text, (behind, nodes) in enumerate(zip(self.behind, batch, strict=True)):
             for i in range(len(nodes.tokens)):
                 behind[self.pending[text] + i] = self.session.states[text, i]

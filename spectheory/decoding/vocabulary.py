@@ -27,7 +27,7 @@ def fitted(source: DraftSource, target: DecodableModel) -> DraftSource:
         _check_tokens(source, theirs.get_vocab(), target, ours.get_vocab())
     if source.vocab_size is None or source.vocab_size == target.vocab_size:
         return source
-    if not (both and isinstance(source, ModelDraft)):
+    if not (both and type(source) is ModelDraft):  # others read more of a model than its laws
         raise VocabularyMismatch(
             f"draft `{source.name}` is over {source.vocab_size} tokens, target `{target.name}` "
             f"over {target.vocab_size}; a draft must share the target's tokenizer"

@@ -217,7 +217,7 @@ def test_sources(target, tmp_path):
 def test_distilling_raises_acceptance_of_unseen_texts(target, sources, tmp_path, changes, pruned):
     training = Training(200, 1e-2, warmup=5, averaging=0.9)
     card = distil(target, plan(sources, training=training, **changes), tmp_path / "out")
-    before, after = card["held_out_acceptance_untrained"], card["held_out_acceptance"]
+    before, after = card["held_out_acceptance_before"], card["held_out_acceptance"]
     assert after["mean"] > before["mean"] + 3 * after["standard_error"]
     assert json.loads((tmp_path / "out" / CARD).read_text())["held_out_acceptance"] == after
     drafter = load_drafter(tmp_path / "out", target)
@@ -271,7 +271,7 @@ def test_training_on_from_a_drafter(target, sources, tmp_path):
     first = distil(target, plan(sources, training=Training(60, 1e-2)), tmp_path / "kl")
     begun = plan(sources, loss="tv", start=str(tmp_path / "kl"), training=Training(30, 3e-3))
     then = distil(target, begun, tmp_path / "tv")
-    assert then["held_out_acceptance_untrained"] == first["held_out_acceptance"]
+    assert then["held_out_acceptance_before"] == first["held_out_acceptance"]
     assert then["held_out_acceptance"]["mean"] > first["held_out_acceptance"]["mean"]
     with pytest.raises(InputError, match=r"`start` is .*, a drafter of"):
         distil(target, replace(begun, recipe=Recipe((0,))), tmp_path / "other")

@@ -122,7 +122,7 @@ def test_a_following_drafter_is_trained_saved_and_greedy_lossless(target, source
     changes = {"recipe": Recipe((-1,), follows=True), "tokens": 180, "loss": "kl"}
     training = Training(120, 1e-2, warmup=5, averaging=0.9)
     card = distil(target, plan(sources, training=training, **changes), tmp_path / "out")
-    before, after = card["held_out_acceptance_untrained"], card["held_out_acceptance"]
+    before, after = card["held_out_acceptance_before"], card["held_out_acceptance"]
     assert after["mean"] > before["mean"] + 3 * after["standard_error"]
     assert len(after["in_a_row"]) == 3
     assert after["in_a_row"][0] == after["mean"]
