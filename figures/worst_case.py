@@ -2,7 +2,7 @@
 
 Left: acceptance over the optimum of the same drafts, on the worst pair of laws that a search over
 vocabularies of two and three tokens found (so the constant is at most that), for every law-lossless
-rule that does not attain the optimum; dashed where drafts are distinct, dotted where they are
+rule of several drafts that does not attain the optimum; dashed where drafts are distinct, dotted where they are
 greedy. (Unequal draft laws include equal ones, so constants there are at most those of i.i.d.
 drafts.) Bars are what is proved for K-SEQ, 1 - (1 - 1/k)^k. Right: share of random pairs
 of laws (5 tokens, 3 drafts) on which the row accepts more than the column; an empty field means

@@ -10,9 +10,10 @@ killed run goes on: a quarter of an hour for each pair on one core.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sims.runner import OUT, SHIPPED, save
 from spectheory.cli.arguments import default_threads
@@ -113,16 +114,15 @@ def run(config: Config, folder: Path = OUT / "real_pairs", threads: int = 0) -> 
     return polars.concat(tables)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m sims.real_pairs", description=__doc__)
+def main(sim: str, about: str | None, config: Any, run: Callable[..., polars.DataFrame]) -> None:
+    """Command line of a simulation on the pairs' logits."""
+    parser = argparse.ArgumentParser(prog=f"python -m sims.{sim}", description=about)
     parser.add_argument("--threads", type=int, default=0, metavar="N")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of logits and measurements")
-    options = parser.parse_args(arguments)
-    config = Config()
+    options = parser.parse_args()
     table = run(config, options.out / "real_pairs", options.threads)
-    print(save(table, "real_pairs", config, SHIPPED))
+    print(save(table, sim, config, SHIPPED))
 
 
 if __name__ == "__main__":
-    main()
+    main("real_pairs", __doc__, Config(), run)

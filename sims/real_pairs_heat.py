@@ -7,13 +7,12 @@ sims/tables/real_pairs_heat-*.parquet. Finished measurements are kept in out/rea
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sims import real_pairs
-from sims.runner import OUT, SHIPPED, save
+from sims.runner import OUT
 from spectheory.cli.arguments import default_threads
 from spectheory.cli.demo import measured
 from spectheory.cli.demo_table import rows_of
@@ -64,16 +63,5 @@ def run(config: Config, folder: Path = OUT / "real_pairs", threads: int = 0) -> 
     return polars.concat(tables)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m sims.real_pairs_heat", description=__doc__)
-    parser.add_argument("--threads", type=int, default=0, metavar="N")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of logits and measurements")
-    options = parser.parse_args(arguments)
-    config = Config()
-    table = run(config, options.out / "real_pairs", options.threads)
-    print(save(table, "real_pairs_heat", config, SHIPPED))
-
-
 if __name__ == "__main__":
-    main()
+    real_pairs.main("real_pairs_heat", __doc__, Config(), run)

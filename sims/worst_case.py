@@ -1,7 +1,7 @@
 """How far rules can fall behind the optimum of their draft scheme: the worst pair of laws found.
 
-All law-lossless rules but those that attain the optimum, whose constant is 1. A found ratio is
-attained, so the true worst one is at most that.
+All law-lossless rules of several drafts but those that attain the optimum, whose constant is 1. A
+found ratio is attained, so the true worst one is at most that.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars
 import pytest
 
+from sims import real_pairs_heat
 from sims.real_pairs import Config, run
 from sims.runner import SHIPPED, file_name
 from spectheory.cli.style import OPTIMUM
@@ -76,3 +77,22 @@ def test_shipped_table_keeps_the_theorems(shipped):
         for scheme in ("iid", "without_replacement")
     )
     assert (without >= iid - 1e-12).all()
+
+
+def test_by_temperature_at_one_it_is_the_other_table_and_elsewhere_in_order(shipped):
+    config = real_pairs_heat.Config()
+    table = polars.read_parquet(SHIPPED / file_name("real_pairs_heat", config))
+    key = ["pair", "draft", "k", "rule"]
+    at_one = table.filter(polars.col("temperature") == 1).sort(key)
+    same = shipped.filter(
+        (polars.col("scheme") == "iid") & polars.col("rule").is_in([OPTIMUM, *config.rules])
+    ).sort(key)
+    assert at_one.select(key).equals(same.select(key))
+    assert at_one["acceptance"].to_numpy() == pytest.approx(same["acceptance"].to_numpy(), abs=1e-9)
+    assert table["temperature"].unique().sort().to_list() == list(config.temperatures)
+    for _, line in table.group_by("temperature", "pair", "draft", "rule"):
+        values = line.sort("k")["acceptance"].to_numpy()
+        assert (values[1:] >= values[:-1] - 1e-12).all()
+    assert table["gap"].min() >= -1e-9
+    alone = table.filter((polars.col("k") == 1) & (polars.col("rule") != OPTIMUM))
+    assert alone["gap"].abs().max() < 1e-9
