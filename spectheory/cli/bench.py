@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RULES = ("rejection", "block", "recursive:2", "k_seq:2", "k_seq:4", "optimal_iid:2")
 """Default rules; a number after the colon is k."""
 
-QUICK = {"limit": 2, "new_tokens": 32, "repeats": 3}
+QUICK = {"limit": 2, "apart": 1, "new_tokens": 32, "repeats": 3}
 QUICK_RULES = ("rejection", "block")
 
 
@@ -54,7 +54,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--temperatures", type=_temperatures, default=(0.0, 1.0), metavar="T,T", help="0,1"
     )
     decode.add_argument("--prompts", default="humaneval,mtbench", metavar="SETS")
-    decode.add_argument("--limit", type=count, default=32, metavar="N", help="prompts a set (32)")
+    decode.add_argument(
+        "--limit",
+        type=count,
+        default=32,
+        metavar="N",
+        help="prompts a set (32); a run with a larger limit goes on where a smaller one ended",
+    )
+    decode.add_argument(
+        "--apart", type=count, default=2, metavar="N", help="more of a set, to plan on (2)"
+    )
     decode.add_argument("--longest", type=count, default=96, metavar="N", help="of a prompt (96)")
     decode.add_argument("--new-tokens", type=count, default=128, metavar="N", help="default 128")
     decode.add_argument(
@@ -125,14 +134,16 @@ def _measure(
     plain = {choice.temperature: cells[choice] for choice in choices if choice.name == PLAIN}
     for config, entry in ((c, e) for e in entries for c in configurations if _is(c, e)):
         if config.temperature == 0 and config.name != PLAIN:
-            entry["greedy"] = greedy_agreement(target, bench.prompts, plain[0], cells[config])
+            entry["greedy"] = greedy_agreement(
+                target, [text.tokens for text in bench.prompts], plain[0], cells[config]
+            )
     title = (
         f"{target.name} on {target.module.device}, {len(bench.prompts)} prompts, "
         f"{options.new_tokens} new tokens"
     )
     document = {
         "title": title,
-        "settings": bench.settings,
+        "settings": {**bench.settings, "prompts": options.prompts, "limit": options.limit},
         "versions": _versions(target),
         "latency": {**asdict(latency), "seconds": latency.seconds.tolist()},
         "configurations": entries,

@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,20 @@ WARM_UP = 8
 """Tokens that each configuration emits untimed, first of all."""
 
 
+class Prompt(NamedTuple):
+    """A text to go on from.
+
+    Attributes:
+        name: its set, and its place in `nested` order; stable whatever number of texts is timed.
+        seed: of what is sampled.
+        tokens: ``(n,)``.
+    """
+
+    name: str
+    seed: int
+    tokens: np.ndarray
+
+
 @dataclass(frozen=True)
 class BenchRun:
     """What all parts of a run share.
@@ -38,8 +53,8 @@ class BenchRun:
     Attributes:
         target: the model.
         sources: drafts by short name, "none" among them.
-        prompts: token arrays to time.
-        apart: token arrays to plan on, which are not timed.
+        prompts: texts to time, the sets in turn.
+        apart: texts to plan on, which are not timed.
         journal: finished work.
         settings: what decides a cell's result besides its configuration and prompt; part of each
             key of the journal, so that a run goes on only where it fits.
@@ -48,8 +63,8 @@ class BenchRun:
 
     target: TransformerModel
     sources: Mapping[str, DraftSource]
-    prompts: Sequence[np.ndarray]
-    apart: Sequence[np.ndarray]
+    prompts: Sequence[Prompt]
+    apart: Sequence[Prompt]
     journal: Journal
     settings: dict[str, Any]
     warm: set[Choice | Peer] = field(default_factory=set)
@@ -68,16 +83,14 @@ class BenchRun:
         """
         import torch
 
-        from spectheory.decoding.prompts import prompts
-
-        timed: list[np.ndarray] = []
-        apart: list[np.ndarray] = []
-        for name in options.prompts.split(","):
-            texts = [target.encode(t) for t in prompts(name.strip(), options.limit + 1)]
-            apart.append(texts[0][: options.longest])
-            timed += [text[: options.longest] for text in texts[1:]]
+        texts = [_texts(name.strip(), target, options) for name in options.prompts.split(",")]
+        apart = [text for found in texts for text in found[: options.apart]]
+        rounds = zip_longest(*(found[options.apart :] for found in texts))
+        timed = [text for turn in rounds for text in turn if text is not None]
         if not timed:
-            raise InputError("`--prompts` gives no text besides those that are planned on")
+            raise InputError(
+                f"`--prompts` gives no text besides the {options.apart} a set that are planned on"
+            )
         settings = {
             "target": target.name,
             "device": str(target.module.device),
@@ -85,7 +98,7 @@ class BenchRun:
             "threads": torch.get_num_threads(),
             "small_passes": target.small_passes,
         }
-        named = ("prompts", "limit", "longest", "new_tokens", "seed", "repeats")
+        named = ("apart", "longest", "new_tokens", "seed", "repeats")
         settings |= {name: getattr(options, name) for name in named}
         journal = Journal(options.out / "cells.jsonl")
         return cls(target, sources, timed, apart, journal, settings)
@@ -115,7 +128,7 @@ class BenchRun:
         context = self.settings["longest"] + self.new_tokens / 2
         plain = [choice for choice in choices if choice.name == PLAIN]
         written = {
-            choice.temperature: [self._written(choice, j) for j in range(len(self.apart))]
+            choice.temperature: [self._written(choice, text) for text in self.apart]
             for choice in plain
         }
         cells = [cell for found in written.values() for cell in found]
@@ -129,7 +142,8 @@ class BenchRun:
         with progress("plans", len(drafting)) as show:
             for done, choice in enumerate(drafting, 1):
                 texts = written[choice.temperature]
-                found = [self._calibrated(choice, j, cell) for j, cell in enumerate(texts)]
+                pairs = zip(self.apart, texts, strict=True)
+                found = [self._calibrated(choice, text, cell) for text, cell in pairs]
                 plans[choice] = plan(choice, found, plain_step, latency, context)
                 show(done)
         return plain_step, plans
@@ -143,14 +157,14 @@ class BenchRun:
         """
         cells: dict[Choice | Peer, list[Cell]] = {config: [] for config in configurations}
         with progress("decoding", len(self.prompts) * len(configurations)) as show:
-            for i in range(len(self.prompts)):
+            for i, prompt in enumerate(self.prompts):
                 for turn in range(len(configurations)):
                     config = configurations[(i + turn) % len(configurations)]
-                    cells[config].append(self._cell(config, plans, i))
+                    cells[config].append(self._cell(config, plans, prompt))
                     show(i * len(configurations) + turn + 1)
         return cells
 
-    def _written(self, plain: Choice, j: int) -> Cell:
+    def _written(self, plain: Choice, prompt: Prompt) -> Cell:
         """Plain decoding of a prompt set apart: the text that plans are made on."""
         make = partial(
             run_choice,
@@ -158,21 +172,22 @@ class BenchRun:
             self.sources["none"],
             plain,
             (),
-            self.apart[j],
+            prompt.tokens,
             self.new_tokens,
-            j,
+            prompt.seed,
         )
-        return self._timed(self._key("apart", plain, j), make)
+        return self._timed(self._key("apart", plain, prompt.name), make)
 
-    def _calibrated(self, choice: Choice, j: int, written: Cell) -> dict[str, Any]:
-        prompt = self.apart[j]
-        text = np.array([*prompt, *written.tokens])
-        make = partial(calibrate, self.target, self.sources[choice.draft], choice, prompt, text)
-        found: dict[str, Any] = self.journal.get_or(self._key("plan", choice, j), make)
+    def _calibrated(self, choice: Choice, prompt: Prompt, written: Cell) -> dict[str, Any]:
+        text = np.array([*prompt.tokens, *written.tokens])
+        source = self.sources[choice.draft]
+        make = partial(calibrate, self.target, source, choice, prompt.tokens, text)
+        found: dict[str, Any] = self.journal.get_or(self._key("plan", choice, prompt.name), make)
         return found
 
-    def _cell(self, config: Choice | Peer, plans: Mapping[Choice, dict[str, Any]], i: int) -> Cell:
-        prompt, number = self.prompts[i], self.settings["seed"] + i
+    def _cell(
+        self, config: Choice | Peer, plans: Mapping[Choice, dict[str, Any]], prompt: Prompt
+    ) -> Cell:
         tree: Sequence[int] = ()
         if isinstance(config, Choice) and config in plans:
             tree = plans[config]["branching"]
@@ -180,9 +195,11 @@ class BenchRun:
         def make(new_tokens: int) -> Cell:
             if isinstance(config, Peer):
                 helper = next(filter(None, map(assistant, self.sources.values())), None)
-                return run_peer(self.target, config, prompt, new_tokens, number, helper)
+                return run_peer(self.target, config, prompt.tokens, new_tokens, prompt.seed, helper)
             source = self.sources[config.draft]
-            return run_choice(self.target, source, config, tree, prompt, new_tokens, number)
+            return run_choice(
+                self.target, source, config, tree, prompt.tokens, new_tokens, prompt.seed
+            )
 
         def warm_and_make() -> Cell:
             if isinstance(config, Peer) and config.mode.endswith(" static"):
@@ -193,14 +210,25 @@ class BenchRun:
             return make(self.new_tokens)
 
         if isinstance(config, Peer):
-            return self._timed(self._key("peer", config, i), warm_and_make)
-        return self._timed(self._key("cell", config, list(tree), i), warm_and_make)
+            return self._timed(self._key("peer", config, prompt.name), warm_and_make)
+        return self._timed(self._key("cell", config, list(tree), prompt.name), warm_and_make)
 
     def _key(self, kind: str, *what: Any) -> str:
         return json.dumps([kind, self.settings, *what])
 
     def _timed(self, key: str, make: Callable[[], Cell]) -> Cell:
         return Cell(**self.journal.get_or(key, lambda: asdict(make())))
+
+
+def _texts(name: str, target: TransformerModel, options: argparse.Namespace) -> list[Prompt]:
+    """The texts of a set that are planned on, then those that are timed."""
+    from spectheory.decoding.prompts import nested, prompts
+
+    texts = prompts(name)
+    return [
+        Prompt(f"{name} {rank}", options.seed + rank, target.encode(texts[i])[: options.longest])
+        for rank, i in enumerate(nested(len(texts))[: options.apart + options.limit])
+    ]
 
 
 def assistant(source: DraftSource) -> Any:

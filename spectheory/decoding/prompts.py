@@ -46,6 +46,18 @@ def spread(size: int, limit: int) -> list[int]:
     return [i * size // count for i in range(count)]
 
 
+def nested(size: int) -> list[int]:
+    """All indices below ``size``, ordered so that the first few are spread over them all.
+
+    A run over some of them is thereby the beginning of a run over more.
+
+    >>> nested(6)
+    [0, 4, 2, 1, 5, 3]
+    """
+    bits = max(1, (size - 1).bit_length())
+    return sorted(range(size), key=lambda i: f"{i:0{bits}b}"[::-1])
+
+
 def stdlib_source(characters: int = 400_000, each: int = 20_000) -> str:
     """Python source to warm up a draft on: the running interpreter's standard library.
 

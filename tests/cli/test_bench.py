@@ -7,7 +7,18 @@ from spectheory.cli.bench_cells import Cell, Choice
 from spectheory.cli.bench_report import greedy_agreement, paired_ratio, summarise
 from spectheory.cost.speedup import StepCost
 
-COMMAND = ("bench", "decode", "--limit", "1", "--new-tokens", "8", "--longest", "12")
+COMMAND = (
+    "bench",
+    "decode",
+    "--limit",
+    "1",
+    "--apart",
+    "1",
+    "--new-tokens",
+    "8",
+    "--longest",
+    "12",
+)
 COMMAND += ("--repeats", "1", "--rules", "rejection,block,k_seq:2", "--drafts", "lookup,exit:1")
 
 
