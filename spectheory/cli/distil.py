@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     text = parser.add_argument_group(
         "texts",
         "the target continues prompts at temperature 1; sources, by comma: stdlib, topics (the "
-        "interpreter's source and help texts), a prompt set, a file",
+        "interpreter's source and help texts), start (no prompt), a prompt set, a file",
     )
     text.add_argument("--prompts", type=words, default=("stdlib", "topics"), metavar="SOURCES")
     text.add_argument("--held-out", type=words, default=("humaneval", "mtbench"), metavar="SOURCES")
@@ -65,6 +65,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     text.add_argument("--held-out-texts", type=count, default=64, help="default %(default)s")
     text.add_argument("--prompt-tokens", type=count, default=64, help="default %(default)s")
     text.add_argument("--new-tokens", type=count, default=128, help="default %(default)s")
+    text.add_argument(
+        "--also",
+        type=words,
+        default=(),
+        metavar="FOLDERS",
+        help="train on the texts of these earlier runs too",
+    )
     learnt = parser.add_argument_group("training")
     learnt.add_argument("--loss", choices=LOSSES, default="tv", help="default %(default)s")
     learnt.add_argument("--steps", type=count, default=1_000, help="default %(default)s")
@@ -149,6 +156,7 @@ def plan(options: argparse.Namespace) -> Distillation:
         options.batch,
         options.passes,
         options.start,
+        options.also,
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from spectheory.decoding.distil_corpus import Corpus, Text, generated
+from spectheory.decoding.distil_corpus import Corpus, Text, corpus_of, generated
 from spectheory.decoding.distil_drafter import (
     WEIGHTS,
     DistilledDrafter,
@@ -63,6 +63,8 @@ class Distillation:
         batch: texts of a training step.
         passes: drafts in a row that a drafter which follows its target is trained on; the loss of
             each counts `FADING` of that of the one before.
+        start: folder of a drafter to train on from; None to start from the target's layers.
+        also: folders of earlier distillations, whose texts are trained on too.
         corpus: the training texts.
         held_out: the texts that acceptance is measured on.
         training: steps, rate and seed.
@@ -77,6 +79,7 @@ class Distillation:
     batch: int = 8
     passes: int = 3
     start: str | None = None
+    also: tuple[str, ...] = ()
 
 
 FADING = 0.8
@@ -101,12 +104,9 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
     plan = replace(plan, recipe=checked(plan.recipe, target))
     _check(plan, target)
     target.module.requires_grad_(False)
-    with progress("training texts", plan.corpus.texts) as show:
-        texts = generated(target, plan.corpus, folder / "texts", show)
+    texts, known = _training_texts(target, plan, folder)
     with progress("held-out texts", plan.held_out.texts) as show:
         held_out = generated(target, plan.held_out, folder / "held_out", show)
-    with progress("target's states", plan.corpus.texts) as show:
-        known = target_states(target, texts, folder / "states", plan.corpus.together, show)
     kept = None
     if plan.tokens is not None:
         whole = [text.tokens for text in texts]
@@ -146,6 +146,25 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
     card["weights_bytes"] = (folder / WEIGHTS).stat().st_size
     save_drafter(folder, plan.recipe, parts, kept, card)
     return card
+
+
+def _training_texts(
+    target: TransformerModel, plan: Distillation, folder: Path
+) -> tuple[list[Text], list[Known]]:
+    """The texts of all folders, with what of the target's pass over each makes its laws."""
+    texts, known = list[Text](), list[Known]()
+    for place, corpus in [(folder, plan.corpus), *_also(plan)]:
+        with progress("training texts", corpus.texts) as show:
+            found = generated(target, corpus, place / "texts", show)
+        with progress("target's states", corpus.texts) as show:
+            known += target_states(target, found, place / "states", corpus.together, show)
+        texts += found
+    return texts, known
+
+
+def _also(plan: Distillation) -> list[tuple[Path, Corpus]]:
+    folders = [Path(name).expanduser() for name in plan.also]
+    return [(folder, corpus_of(folder / "texts")) for folder in folders]
 
 
 def laws(
@@ -328,7 +347,8 @@ def _check(plan: Distillation, target: TransformerModel) -> None:
             f"`tokens` is {plan.tokens}; expected 1 to {target.vocab_size}, the vocabulary of "
             f"`{target.name}`"
         )
-    shared = set(plan.corpus.sources) & set(plan.held_out.sources)
+    trained = {*plan.corpus.sources, *(s for _, corpus in _also(plan) for s in corpus.sources)}
+    shared = trained & set(plan.held_out.sources)
     if shared:
         raise InputError(
             f"prompts from {', '.join(sorted(shared))} would be trained on and held out; the "

@@ -21,6 +21,10 @@ EXCERPT = 8
 """Characters of an excerpt for each prompt token, enough in nearly all texts."""
 
 
+NOTE = "corpus.json"
+"""Beside the texts: what they are."""
+
+
 class Text(NamedTuple):
     """A prompt and what the target made of it.
 
@@ -39,8 +43,9 @@ class Corpus:
 
     Attributes:
         sources: where prompts come from, taken in turn. ``stdlib``: excerpts of the interpreter's
-            own source; ``topics``: of its English help texts; a registered prompt set: the starts
-            of its texts, spread evenly; a file of UTF-8 text: excerpts.
+            own source; ``topics``: of its English help texts; ``start``: the token that begins a
+            text, alone, so that the target chooses the subject; a registered prompt set: the
+            starts of its texts, spread evenly; a file of UTF-8 text: excerpts.
         texts: how many.
         prompt_tokens: most tokens of a prompt.
         new_tokens: most tokens behind it; fewer where the target ends the text.
@@ -96,6 +101,20 @@ def generated(
     return texts
 
 
+def corpus_of(folder: Path) -> Corpus:
+    """The corpus whose texts a folder holds.
+
+    Raises:
+        InputError: it holds none.
+    """
+    try:
+        settings = json.loads((folder / NOTE).read_text())
+        del settings["target"]
+        return Corpus(**settings | {"sources": tuple(settings["sources"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} holds no texts that a target generated") from error
+
+
 def prompt_tokens(target: TransformerModel, corpus: Corpus) -> list[np.ndarray]:
     """Token ids of each text's prompt.
 
@@ -104,13 +123,24 @@ def prompt_tokens(target: TransformerModel, corpus: Corpus) -> list[np.ndarray]:
     """
     turns = [corpus.sources[i % len(corpus.sources)] for i in range(corpus.texts)]
     of_source = {
-        source: iter(_starts(source, turns.count(source), corpus)) for source in set(turns)
+        source: iter(_asked(source, turns.count(source), target, corpus)) for source in set(turns)
     }
-    asked = [target.encode(next(of_source[source]))[: corpus.prompt_tokens] for source in turns]
+    asked = [next(of_source[source]) for source in turns]
     for source, tokens in zip(turns, asked, strict=True):
         if not len(tokens):
             raise InputError(f"a prompt from `{source}` has no tokens")
     return asked
+
+
+def _asked(source: str, number: int, target: TransformerModel, corpus: Corpus) -> list[np.ndarray]:
+    """The prompts from one source."""
+    if source != "start":
+        starts = _starts(source, number, corpus)
+        return [target.encode(text)[: corpus.prompt_tokens] for text in starts]
+    first = getattr(target.tokenizer, "bos_token_id", None)
+    if first is None:
+        raise InputError(f"`{target.name}` has no token that begins a text, which `start` asks for")
+    return [np.array([first])] * number
 
 
 def _starts(source: str, number: int, corpus: Corpus) -> list[str]:
@@ -151,7 +181,7 @@ def _seed(seed: int, text: int) -> int:
 def _claim(folder: Path, settings: dict[str, object]) -> None:
     """Note what the folder is for; refuse one that is for something else."""
     folder.mkdir(parents=True, exist_ok=True)
-    note, text = folder / "corpus.json", json.dumps(settings, indent=1)
+    note, text = folder / NOTE, json.dumps(settings, indent=1)
     if not note.exists():
         scratch = note.with_suffix(".partial")
         scratch.write_text(text)

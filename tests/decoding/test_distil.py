@@ -21,7 +21,7 @@ from spectheory.decoding.distil import (  # noqa: E402
     laws,
     target_states,
 )
-from spectheory.decoding.distil_corpus import Corpus, Text, generated, prompt_tokens  # noqa: E402
+from spectheory.decoding.distil_corpus import Corpus, Text, corpus_of, generated, prompt_tokens  # noqa: E402
 from spectheory.decoding.distil_drafter import (  # noqa: E402
     CARD,
     WEIGHTS,
@@ -195,6 +195,13 @@ def test_sources(target, tmp_path):
         prompts = prompt_tokens(target, Corpus((source,), 6, prompt_tokens=10))
         assert len({target.decode(prompt) for prompt in prompts}) > 3
         assert {len(prompt) for prompt in prompts} == {10}
+    with pytest.raises(InputError, match="`tiny` has no token that begins a text"):
+        prompt_tokens(target, Corpus(("start",), 2))
+    begun = tiny()
+    begun.tokenizer.bos_token = "a"
+    texts = generated(begun, Corpus(("start",), 3, new_tokens=9), tmp_path / "start")
+    assert {(int(text.tokens[0]), text.prompt) for text in texts} == {(*begun.encode("a"), 1)}
+    assert len({text.tokens.tobytes() for text in texts}) == 3
     with pytest.raises(UnknownName, match="no prompt set `nothing`"):
         prompt_tokens(target, Corpus(("nothing",), 2))
     (tmp_path / "empty").write_text("")
@@ -277,6 +284,32 @@ def test_training_on_from_a_drafter(target, sources, tmp_path):
         distil(target, replace(begun, recipe=Recipe((0,))), tmp_path / "other")
     with pytest.raises(SourceUnavailable, match="holds no drafter"):
         distil(target, replace(begun, start=str(tmp_path)), tmp_path / "other")
+
+
+def test_training_on_texts_of_earlier_runs_too(target, sources, tmp_path, monkeypatch):
+    first, then = (str(tmp_path / name) for name in ("first", "then"))
+    distil(target, plan(sources, training=Training(1)), Path(first))
+    before = {file: file.stat().st_mtime_ns for file in Path(first).rglob("*")}
+    mixed = plan(sources, corpus=replace(plan(sources).corpus, seed=1), also=(first,))
+    read = set()
+
+    def noted(drafter, kept, texts, *rest):
+        if rest[0] is not None:  # a training step
+            read.update(text.tokens.tobytes() for text in texts)
+        return laws(drafter, kept, texts, *rest)
+
+    monkeypatch.setattr("spectheory.decoding.distil.laws", noted)
+    card = distil(target, mixed, Path(then))
+    assert card["training_texts"] == 40
+    for folder in (first, then):
+        own = generated(target, corpus_of(Path(folder) / "texts"), Path(folder) / "texts")
+        assert len({text.tokens.tobytes() for text in own} & read) > 10
+    assert before == {file: file.stat().st_mtime_ns for file in Path(first).rglob("*")}
+    with pytest.raises(InputError, match="holds no texts that a target generated"):
+        distil(target, replace(mixed, also=(str(tmp_path),)), tmp_path / "none")
+    swapped = replace(mixed, corpus=mixed.held_out, held_out=mixed.corpus)
+    with pytest.raises(InputError, match="trained on and held out"):
+        distil(target, swapped, tmp_path / "none")
 
 
 CHILD = """
