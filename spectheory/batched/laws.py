@@ -162,27 +162,9 @@ def from_logits(
     >>> laws.dense().tolist()
     [[0.0, 1.0, 0.0, 0.0]]
     """
-    if logits.ndim < 1 or not logits.shape[-1]:
-        raise ShapeError(f"`logits` has shape {tuple(logits.shape)}; expected (..., V) with V >= 1")
-    size = logits.shape[-1]
-
-    def each(name: str, value: float | Tensor, kind: torch.dtype, low: float, what: str) -> Tensor:
-        given = torch.as_tensor(value, dtype=kind, device=logits.device)
-        if not bool((given >= low).all()):
-            raise InputError(f"`{name}` is {given.min().item():g}; expected {what}")
-        return given[..., None].expand(*logits.shape[:-1], 1)
-
-    heat = each("temperature", temperature, dtype, 0.0, "numbers >= 0")
-    count = each("top_k", size if top_k is None else top_k, torch.int64, 1, "integers >= 1")
-    nucleus = each("top_p", 1.0 if top_p is None else top_p, torch.float64, 0.0, "in (0, 1]")
-    if top_p is not None and not bool(((nucleus > 0) & (nucleus <= 1)).all()):
-        raise InputError(f"`top_p` is {nucleus.min().item():g}; expected a number in (0, 1]")
-    highest = logits.amax(-1, keepdim=True).to(dtype)
-    if not bool(torch.isfinite(highest).all()):
-        raise InputError("`logits` holds NaN or +inf, or a row where every token is masked")
-    greedy = heat == 0
-    heat = heat.masked_fill(greedy, 1.0)
-    count = count.clamp(max=size).masked_fill(greedy, 1)
+    heat, count, nucleus, highest = _checked(logits, temperature, top_k, top_p, dtype)
+    size, greedy = logits.shape[-1], heat == 0
+    heat, count = heat.masked_fill(greedy, 1.0), count.masked_fill(greedy, 1)
     laws = LogitLaws(logits, heat, highest, torch.ones_like(highest))._weighed()
     if bool((count < size).any()) or bool((nucleus < 1).any()):
         laws = _cut(laws, count, nucleus)._weighed()
@@ -217,6 +199,75 @@ def softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> DenseLaws:
     elif temperature != 1:
         scaled = scaled / temperature
     return DenseLaws(torch.softmax(scaled, -1))
+
+
+def truncated(
+    logits: Tensor,
+    temperature: float | Tensor = 1.0,
+    top_k: int | Tensor | None = None,
+    top_p: float | Tensor | None = None,
+) -> DenseLaws:
+    """The laws of `from_logits` in float64, made at once: on CPU in a fraction of the time.
+
+    Bit for bit those of `distributions.from_logits`, `top_k` and `top_p` on the same rows.
+
+    Args:
+        logits: ``(n, V)`` on CPU.
+        temperature, top_k, top_p: as for `from_logits`.
+
+    Raises:
+        ShapeError, InputError: as `from_logits`.
+
+    >>> truncated(torch.tensor([[0.0, 2.0, 2.0]]), top_p=0.5).dense().tolist()
+    [[0.0, 0.5, 0.5]]
+    """
+    from spectheory.kernels.truncation import keep_count, keep_mass
+
+    checked = _checked(logits, temperature, top_k, top_p, torch.float64)
+    parameters = torch.cat([part.double() for part in checked], -1).tolist()
+    laws = torch.empty(logits.shape, dtype=torch.float64)
+    for law, row, (heat, count, nucleus, highest) in zip(laws, logits, parameters, strict=True):
+        if not heat:
+            law.zero_()[row.argmax()] = 1.0
+            continue
+        law.copy_(row).sub_(highest).div_(heat).exp_()
+        law.div_(law.sum())
+        if count < len(law):
+            keep_count(law.numpy(), int(count))
+            law.div_(law.sum())
+        if nucleus < 1:
+            keep_mass(law.numpy(), nucleus)
+            law.div_(law.sum())
+    return DenseLaws(laws)
+
+
+def _checked(
+    logits: Tensor,
+    temperature: float | Tensor,
+    top_k: int | Tensor | None,
+    top_p: float | Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Temperature, count, nucleus and largest logit, each ``(..., 1)``; see `from_logits`."""
+    if logits.ndim < 1 or not logits.shape[-1]:
+        raise ShapeError(f"`logits` has shape {tuple(logits.shape)}; expected (..., V) with V >= 1")
+    size = logits.shape[-1]
+
+    def each(name: str, value: float | Tensor, kind: torch.dtype, low: float, what: str) -> Tensor:
+        given = torch.as_tensor(value, dtype=kind, device=logits.device)
+        if not bool((given >= low).all()):
+            raise InputError(f"`{name}` is {given.min().item():g}; expected {what}")
+        return given[..., None].expand(*logits.shape[:-1], 1)
+
+    heat = each("temperature", temperature, dtype, 0.0, "numbers >= 0")
+    count = each("top_k", size if top_k is None else top_k, torch.int64, 1, "integers >= 1")
+    nucleus = each("top_p", 1.0 if top_p is None else top_p, torch.float64, 0.0, "in (0, 1]")
+    if top_p is not None and not bool(((nucleus > 0) & (nucleus <= 1)).all()):
+        raise InputError(f"`top_p` is {nucleus.min().item():g}; expected a number in (0, 1]")
+    highest = logits.amax(-1, keepdim=True).to(dtype)
+    if not bool(torch.isfinite(highest).all()):
+        raise InputError("`logits` holds NaN or +inf, or a row where every token is masked")
+    return heat, count.clamp(max=size), nucleus, highest
 
 
 def _cut(laws: LogitLaws, count: Tensor, nucleus: Tensor) -> LogitLaws:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from spectheory.batched.draws import draw
-from spectheory.batched.laws import DenseLaws, Laws, from_logits, greedy, softmax
+from spectheory.batched.laws import DenseLaws, Laws, from_logits, greedy, softmax, truncated
 from spectheory.batched.rule import BatchedRule
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.session import LogitRows
@@ -108,13 +108,11 @@ def target_laws(level: Sequence[Meeting]) -> tuple[Laws, torch.device]:
     if not any(sampling.temperature for sampling in samplings):
         return greedy(logits), logits.device
     heat, count, mass = _parameters(samplings, logits)
-    if (
-        logits.device.type == "cpu"
-        and count is mass is None
-        and all(s.temperature for s in samplings)
-    ):
+    if logits.device.type != "cpu":
+        return from_logits(logits, heat, count, mass), logits.device
+    if count is mass is None and all(sampling.temperature for sampling in samplings):
         return softmax(logits, heat), logits.device
-    return from_logits(logits, heat, count, mass), logits.device
+    return truncated(logits, heat, count, mass), logits.device
 
 
 def _parameters(samplings: Sequence[Sampling], logits: Tensor) -> list[Any]:

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from spectheory import distributions
 from spectheory.batched import laws as batched_laws
@@ -60,6 +63,65 @@ def test_a_nucleus_wider_than_the_shortlist():
     assert ((held > 0) == (law > 0)).all()
 
 
+LOGITS = st.one_of(
+    st.floats(-40, 40, width=32),
+    st.integers(-3, 3).map(float),  # ties
+    st.floats(-(2.0**-20), 2.0**-20, width=32),  # nearly ties
+    st.just(-np.inf),
+)
+
+
+def sorted_laws(logits, *parameters):
+    """The definition's laws, one row at a time as the decoder calls it."""
+    return torch.stack([defined(row, *parameters) for row in logits])
+
+
+@for_all(
+    arrays.arrays(
+        np.float32, st.tuples(st.integers(1, 3), st.integers(1, 90)), elements=LOGITS
+    ).filter(lambda logits: np.isfinite(logits.max(-1)).all()),
+    st.sampled_from([1.0, 0.0, 0.7, 1e-3, 50.0]),
+    st.none() | st.integers(1, 100),
+    st.none() | st.floats(1e-12, 1) | st.sampled_from([0.1, 0.3, 0.5, 0.9, 1 - 1e-12]),
+)
+def test_truncation_keeps_what_a_sort_keeps(logits, temperature, top_k, top_p):
+    rows = torch.as_tensor(logits)
+    law = batched_laws.truncated(rows, temperature, top_k, top_p).dense()
+    assert torch.equal(law, sorted_laws(rows, temperature, top_k, top_p))  # bit for bit
+
+
+@pytest.mark.parametrize("kind", ["zipf", "flat", "equal", "one token", "masked", "rounded"])
+@pytest.mark.parametrize(
+    "setting",
+    [(0.7, None, 0.9), (1.0, 50, None), (1.0, 50, 0.9), (1.0, 9_000, None), (1.5, None, 0.999)],
+    ids=str,
+)
+def test_truncation_of_a_real_vocabulary(kind, setting):
+    size, generator = 49_152, np.random.default_rng(1)
+    rank = np.log1p(generator.permuted(np.tile(np.arange(size), (2, 1)), axis=1))
+    logits = generator.normal(size=(2, size)) - (1.1 * rank if kind == "zipf" else 0)
+    if kind == "equal":
+        logits[:] = -3.25
+    if kind == "one token":
+        logits[:] = -np.inf
+        logits[:, 7] = 1.5
+    if kind == "masked":
+        logits[generator.random(logits.shape) < 0.999] = -np.inf
+    if kind == "rounded":
+        logits = np.round(logits)
+    rows = torch.as_tensor(logits.astype(np.float32))
+    assert torch.equal(batched_laws.truncated(rows, *setting).dense(), sorted_laws(rows, *setting))
+
+
+def test_a_request_beside_greedy_and_untruncated_ones(logits):
+    rows = torch.as_tensor(logits[0][:4])
+    heat = torch.tensor([0.7, 0.0, 1.0, 1.3], dtype=torch.float64)
+    count, mass = torch.tensor([5, 700, 700, 9]), torch.tensor([0.5, 0.9, 1.0, 1.0]).double()
+    law = batched_laws.truncated(rows, heat, count, mass).dense()
+    each = zip(rows, heat.tolist(), count.tolist(), mass.tolist(), strict=True)
+    assert torch.equal(law, torch.stack([defined(*one) for one in each]))
+
+
 def test_each_request_has_its_own_parameters(logits):
     given = logits[0][:8].reshape(4, 2, -1)  # (B, rows, V)
     double = torch.float64
@@ -89,21 +151,23 @@ def test_float32_probabilities_are_within_their_precision(logits):
         ({"top_p": 1.5}, "top_p"),
     ],
 )
-def test_parameters_out_of_range_are_named(change, words):
+@pytest.mark.parametrize("make", [batched_laws.from_logits, batched_laws.truncated])
+def test_parameters_out_of_range_are_named(change, words, make):
     with pytest.raises(InputError, match=words):
-        batched_laws.from_logits(torch.zeros(2, 5), **change)
+        make(torch.zeros(2, 5), **change)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_logits_that_are_none_are_refused(bad):
+@pytest.mark.parametrize("make", [batched_laws.from_logits, batched_laws.truncated])
+def test_logits_that_are_none_are_refused(bad, make):
     logits = torch.zeros(2, 5)
     logits[1, 2] = bad
     with pytest.raises(InputError, match="NaN"):
-        batched_laws.from_logits(logits)
+        make(logits)
     with pytest.raises(InputError, match="masked"):
-        batched_laws.from_logits(torch.full((1, 3), -torch.inf))
+        make(torch.full((1, 3), -torch.inf))
     with pytest.raises(ShapeError, match="V >= 1"):
-        batched_laws.from_logits(torch.zeros(3, 0))
+        make(torch.zeros(3, 0))
 
 
 @pytest.mark.parametrize("size", [3, 512, 700, 1536])
