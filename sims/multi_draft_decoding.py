@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sims.runner import SOURCES, Place, main
-from spectheory.cost.speedup import expected_tokens_along
+from spectheory.cost.speedup import starts_along
 from spectheory.decoding.sampling import PLAIN
 from spectheory.drafting.scheme import scheme
 from spectheory.errors import InputError
@@ -165,7 +165,7 @@ def along(config: Config, index: int, continuation: list[int]) -> dict[str, Any]
     target, source, prompts = setting(config)
     text = np.array([*prompts[index], *continuation])
     found: dict[Verifier, list[float]] = {verifier: [] for verifier in config.verifiers()}
-    for law, draft in laws_along(
+    for law, draft, _ in laws_along(
         target, source, text, len(prompts[index]), scheme=scheme("iid"), sampling=PLAIN
     ):
         for (key, k), values in found.items():
@@ -178,8 +178,8 @@ def run(config: Config, place: Place | None = None) -> polars.DataFrame:
     """One row a prompt and verifier.
 
     Columns: prompt, rule, k; tokens emitted and calls of the target; first, list of the exact
-    acceptances of the first level along the text of rejection; predicted, tokens a call that they
-    give, one sequence being left below the first level.
+    acceptances of the first level along the text of rejection; predicted_calls, how many such a
+    text should take, one sequence being left below the first level.
     """
     import polars
 
@@ -217,10 +217,15 @@ def run(config: Config, place: Place | None = None) -> polars.DataFrame:
                     "tokens": len(cell["tokens"][index - start]),
                     "calls": cell["calls"][index - start],
                     "first": first,
-                    "predicted": expected_tokens_along(np.array(first), later, config.levels),
+                    "predicted_calls": predicted_calls(np.array(first), later, config.levels),
                 }
             )
     return polars.DataFrame(rows)
+
+
+def predicted_calls(first: np.ndarray, later: np.ndarray, levels: int) -> float:
+    """Expected calls for a text with these acceptances at its positions."""
+    return float(starts_along(first, later, np.full(len(first), levels)).sum())
 
 
 class Interval(NamedTuple):
@@ -338,7 +343,9 @@ def render(config: Config, table: polars.DataFrame) -> str:
     for key, k in config.verifiers():
         part = table.filter((polars.col("rule") == key) & (polars.col("k") == k)).sort("prompt")
         first = interval(config, np.mean, part["first"].list.mean().to_numpy())
-        predicted = interval(config, np.mean, part["predicted"].to_numpy())
+        predicted = interval(
+            config, per_call, part["tokens"].to_numpy(), part["predicted_calls"].to_numpy()
+        )
         tokens = interval(config, per_call, part["tokens"].to_numpy(), part["calls"].to_numpy())
         lines.append(f"| `{key}` | {k} | {tokens} | {predicted} | {first} |")
     lines += [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,8 @@ import numpy as np
 from spectheory.cli.bench_cells import Choice, run_choice
 from spectheory.cost.latency import LatencyTable, measure_latency
 from spectheory.cost.planner import Branching, best_plan, sequences
-from spectheory.cost.speedup import (
-    StepCost,
-    expected_tokens_along,
-    mean_cost,
-    tree_size,
-)
-from spectheory.decoding.foresight import logged_acceptance
+from spectheory.cost.speedup import PHASES, StepCost, mean_cost, starts_along, tree_size
+from spectheory.decoding.foresight import LoggedAcceptance, logged_acceptance
 from spectheory.decoding.session import Nodes
 from spectheory.drafting.scheme import scheme
 from spectheory.verification.rule import rule
@@ -29,8 +24,8 @@ if TYPE_CHECKING:
 LONGEST = 6
 """Longest draft that is considered."""
 
-PROBE = 3
-"""Length of the drafts whose costs are measured."""
+PROBES = (1, 4)
+"""Lengths of the drafts whose costs are measured; those of others lie on the line through them."""
 
 
 def target_latency(
@@ -65,8 +60,8 @@ def calibrate(
     """Acceptance along a text that the target wrote, and measured costs of a step's other parts.
 
     Returns:
-        ``first``, ``later``: acceptance at each position; ``step``: seconds by phase of a step with
-        `PROBE` levels of drafts.
+        The fields of `LoggedAcceptance`, and ``steps``: for each of `PROBES` the mean seconds by
+        phase of a step with so many levels of drafts.
     """
     sampling, drawn = choice.sampling()
     # Block verification keeps at least as much as rejection, whose closed form is used for it.
@@ -82,27 +77,12 @@ def calibrate(
         sampling=sampling,
         draft_sampling=drawn,
     )
-    probe = (choice.k, *(1,) * (PROBE - 1))
-    cell = run_choice(target, source, choice, probe, prompt, len(text) - len(prompt), seed=0)
-    step = mean_cost(cell.phases, cell.calls)
-    return {
-        "first": logged.first.tolist(),
-        "later": logged.later.tolist(),
-        "step": {"draft": step.draft, "sample": step.sample, "host": step.host},
-    }
-
-
-def step_cost(
-    branching: Branching, step: dict[str, float], latency: LatencyTable, context: float
-) -> StepCost:
-    """Cost of a step: drafting in proportion to its levels, the target's pass by its tokens."""
-    levels = len(branching)
-    return StepCost(
-        draft=step["draft"] * levels / PROBE,
-        verify=latency(1 + tree_size(branching), context),
-        sample=step["sample"],
-        host=step["host"],
-    )
+    costs = []
+    for levels in PROBES:
+        tree = (choice.k, *(1,) * (levels - 1))
+        cell = run_choice(target, source, choice, tree, prompt, len(text) - len(prompt), seed=0)
+        costs.append(asdict(mean_cost(cell.phases, cell.calls)))
+    return {**{name: rates.tolist() for name, rates in logged._asdict().items()}, "steps": costs}
 
 
 def plan(
@@ -118,21 +98,50 @@ def plan(
         ``branching``, ``tokens`` a step, ``ratio`` to plain decoding, ``step`` seconds by phase.
         A ratio below 1 says that the planner would not draft.
     """
-    step = {
-        phase: float(np.mean([one["step"][phase] for one in calibrations]))
-        for phase in ("draft", "sample", "host")
-    }
-    logged = [(np.array(one["first"]), np.array(one["later"])) for one in calibrations]
-
-    def tokens(branching: Branching) -> float:
-        by_text = [expected_tokens_along(*rates, len(branching)) for rates in logged]
-        return float(np.mean(by_text))
-
+    short, long = (
+        StepCost(
+            **{phase: _mean(one["steps"][i][phase] for one in calibrations) for phase in PHASES}
+        )
+        for i in range(len(PROBES))
+    )
+    logged = [
+        LoggedAcceptance(*(np.array(one[name]) for name in LoggedAcceptance._fields))
+        for one in calibrations
+    ]
     most = latency.tokens[-1] - 1
+    expected = {}
+    for tree in sequences([choice.k], LONGEST):
+        if tree_size(tree) <= most:
+            step = short.towards(long, (len(tree) - PROBES[0]) / (PROBES[1] - PROBES[0]))
+            tokens, verify = along(logged, tree, lambda size: latency(1 + size, context))
+            expected[tree] = tokens, replace(step, verify=verify)
     best = best_plan(
-        [tree for tree in sequences([choice.k], LONGEST) if tree_size(tree) <= most],
-        tokens,
-        lambda tree: step_cost(tree, step, latency, context),
-        plain,
+        expected, lambda tree: expected[tree][0], lambda tree: expected[tree][1], plain
     )
     return {**best._asdict(), "step": asdict(best.step)}
+
+
+def along(
+    logged: Sequence[LoggedAcceptance], branching: Branching, verify: Callable[[int], float]
+) -> tuple[float, float]:
+    """Expected tokens of a step along texts, and expected seconds of the target's pass in it.
+
+    Args:
+        logged: of each text.
+        branching: draws below each draw, level by level.
+        verify: seconds of a pass with so many draft tokens.
+    """
+    tokens, steps, seconds = 0, 0.0, 0.0
+    for first, later, offered in logged:
+        left = np.arange(len(first))[::-1]
+        levels = np.minimum(np.minimum(offered, len(branching)), left)
+        starts = starts_along(first, later, levels)
+        tokens, steps = tokens + len(first), steps + float(starts.sum())
+        for drafted in set(levels.tolist()):
+            weight = float(starts[levels == drafted].sum())
+            seconds += weight * verify(tree_size(branching[:drafted]))
+    return tokens / steps, seconds / steps
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

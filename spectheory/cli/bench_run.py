@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spectheory.cli.bench_cells import PLAIN, Cell, Choice, Peer, run_choice, run_peer
-from spectheory.cli.bench_plan import calibrate, plan, step_cost, target_latency
+from spectheory.cli.bench_plan import calibrate, plan, target_latency
 from spectheory.cli.journal import Journal
 from spectheory.cost.latency import LatencyTable
 from spectheory.cost.speedup import StepCost
@@ -136,7 +136,7 @@ class BenchRun:
             phase: float(np.mean([cell.phases[phase] / cell.calls for cell in cells]))
             for phase in ("draft", "sample", "host")
         }
-        plain_step = step_cost((), step, latency, context)
+        plain_step = StepCost(verify=latency(1, context), **step)
         drafting = [choice for choice in choices if choice.name != PLAIN]
         plans = {}
         with progress("plans", len(drafting)) as show:

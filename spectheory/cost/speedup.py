@@ -34,38 +34,47 @@ def expected_tokens(acceptance: Sequence[float]) -> float:
     return 1 + float(np.cumprod(rates).sum())
 
 
-def expected_tokens_along(first: np.ndarray, later: np.ndarray, length: int) -> float:
-    """Tokens a step emits, averaged over where in a text it starts.
+def starts_along(first: np.ndarray, later: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """``(n,)`` chance that a step of a decoder starts at each position of a text.
 
-    With acceptances logged at each position of a text, a step that starts at t emits
-    ``1 + a_t + a_t b_{t+1} + a_t b_{t+1} b_{t+2} + ..``. Acceptances of one text are correlated
-    (easy tokens come in runs), which the product of their means would miss.
+    A step at t jumps to t + 1 if its first draft is rejected, which it is with 1 - a_t, to t + 2
+    with a_t (1 - b_{t+1}), and so on. Their sum is the expected number of steps that the text
+    takes, and a sum weighted with what a step costs there is the expected cost. Where drafts do
+    well few steps start: a mean over positions counts such places too often.
 
     Args:
         first: ``(n,)`` a_t, acceptance of the first level of drafts at t.
         later: ``(n,)`` b_t, acceptance of a level below.
-        length: levels.
+        levels: ``(n,)`` integers, levels drafted by a step at t. As in a decoder that emits exactly
+            n tokens, no more than n - 1 - t are.
 
     Raises:
-        InputError: lengths that differ, or a text shorter than the drafts.
+        InputError: arrays of different lengths, or an acceptance outside [0, 1].
 
-    >>> expected_tokens_along(np.array([1.0, 0.0]), np.array([1.0, 0.0]), 1)
-    1.5
+    >>> perfect, none = np.ones(3), np.zeros(3)
+    >>> starts = starts_along(np.append(perfect, none), np.append(perfect, none), np.full(6, 2))
+    >>> starts.tolist()
+    [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]
     """
-    if first.shape != later.shape or first.size < max(length, 1):
+    if not len(first) == len(later) == len(levels) > 0:
         raise InputError(
-            f"`first`, `later` have shapes {first.shape}, {later.shape}; expected one (n,) with "
-            f"n >= {max(length, 1)}"
+            f"`first`, `later`, `levels` have {len(first)}, {len(later)}, {len(levels)} entries; "
+            "expected one of each for every position"
         )
-    if not length:
-        return 1.0
-    starts = first.size - length + 1
-    reach, total = np.ones(starts), np.ones(starts)
-    for level in range(length):
-        rates = first if level == 0 else later
-        reach = reach * rates[level : level + starts]
-        total += reach
-    return float(total.mean())
+    for name, rates in (("first", first), ("later", later)):
+        if not (np.min(rates) >= 0 and np.max(rates) <= 1):
+            raise InputError(f"`{name}` holds {np.min(rates)} to {np.max(rates)}; expected [0, 1]")
+    size = len(first)
+    starts = [1.0] + [0.0] * (size - 1)
+    for start in range(size):
+        reach, rates = starts[start], first
+        last = min(start + int(levels[start]), size - 1)
+        for place in range(start, last):
+            starts[place + 1] += reach * (1 - float(rates[place]))
+            reach, rates = reach * float(rates[place]), later
+        if last + 1 < size:
+            starts[last + 1] += reach
+    return np.array(starts)
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,19 @@ class StepCost:
     def total(self) -> float:
         """Seconds of the step."""
         return self.draft + self.verify + self.sample + self.host
+
+    def towards(self, other: StepCost, share: float) -> StepCost:
+        """On the straight line to another cost: 0 gives this one, 1 the other, 2 goes beyond.
+
+        >>> StepCost(draft=1.0, verify=2.0).towards(StepCost(draft=2.0, verify=2.0), 3).draft
+        4.0
+        """
+        return StepCost(
+            *(
+                getattr(self, phase) + share * (getattr(other, phase) - getattr(self, phase))
+                for phase in PHASES
+            )
+        )
 
 
 def speedup(tokens: float, step: StepCost, plain: StepCost) -> float:

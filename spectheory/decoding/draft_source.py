@@ -52,6 +52,15 @@ class DraftSession(Protocol):
 
 
 @runtime_checkable
+class RunsShort(Protocol):
+    """A session of a source that does not always draft as much as it is asked for."""
+
+    def offered(self, text: Sequence[int], row: int) -> int:
+        """Levels that it would draft below the text of row ``row``, however many were asked."""
+        ...
+
+
+@runtime_checkable
 class Watchable(Protocol):
     """A target's session whose hidden states can be read."""
 

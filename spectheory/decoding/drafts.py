@@ -10,11 +10,13 @@ import numpy as np
 
 from spectheory.decoding.draft_source import DraftSource, ModelDraft, NoDraft
 from spectheory.decoding.lookup import InputCopy, PromptLookup
+from spectheory.decoding.lookup_first import SHORTEST, LookupFirst
 from spectheory.decoding.ngram import NgramModel
 from spectheory.decoding.ngram_draft import NgramDraft
 from spectheory.decoding.prompts import stdlib_source
 from spectheory.decoding.pruned_head import PrunedHead, frequent_tokens
 from spectheory.decoding.registry import load
+from spectheory.decoding.vocabulary import fitted
 from spectheory.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 SPELLINGS = (
     "none, lookup, copy, ngram:N (order), exit:L (layers), pruned:L:N (layers, tokens), "
-    "distil (the drafter that comes with the package), distil:FOLDER (see spectheory distil), or a "
-    "model"
+    "distil (the drafter that comes with the package), distil:FOLDER (see spectheory distil), a "
+    "model, or lookup+DRAFT (copies where the text repeats itself, else one token of the draft)"
 )
 DRAFTERS = Path(__file__).parent / "drafters"
 """Trained drafters that come with the package, by target, each with its card."""
@@ -44,6 +46,10 @@ def draft_source(
         InputError: a number that the source cannot have, or a drafter of another target.
         SourceUnavailable: a folder without a drafter, or a model that cannot be had.
     """
+    copies, plus, rest = name.partition("+")
+    if copies == "lookup" and plus:
+        other = fitted(draft_source(rest, target, allow_unofficial=allow_unofficial), target)
+        return LookupFirst(PromptLookup(target.vocab_size, shortest=SHORTEST), other)
     if name == "distil" or name.startswith("distil:"):
         from spectheory.decoding.distil_drafter import load_drafter, whole_head
         from spectheory.decoding.following import FollowingDraft, FollowingDrafter

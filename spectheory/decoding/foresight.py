@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spectheory.arrays import Array
-from spectheory.decoding.draft_source import DraftJob, DraftSource, FollowsTarget, Watchable
+from spectheory.decoding.draft_source import (
+    DraftJob,
+    DraftSource,
+    FollowsTarget,
+    RunsShort,
+    Watchable,
+)
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.session import DecodableModel, Nodes, Session
 from spectheory.decoding.tape import Tape
@@ -25,10 +31,27 @@ class LoggedAcceptance(NamedTuple):
     Attributes:
         first: ``(n,)`` chance that the output is one of k drafts; 0 where nothing was drafted.
         later: ``(n,)`` the same with one draft, as below the first level of k sequences.
+        offered: ``(n,)`` levels that are drafted at most; those up to the end of the text if there
+            is no limit.
     """
 
     first: np.ndarray
     later: np.ndarray
+    offered: np.ndarray
+
+
+class LawsAt(NamedTuple):
+    """What meets at a position of a text.
+
+    Attributes:
+        target: ``(V,)`` law.
+        draft: ``(V,)`` law of the first draft; None where nothing is drafted.
+        levels: how deep the drafts could go on.
+    """
+
+    target: Array
+    draft: Array | None
+    levels: int
 
 
 def logged_acceptance(
@@ -72,8 +95,10 @@ def logged_acceptance(
         sampling=sampling,
         draft_sampling=draft_sampling,
     )
-    first, later = np.zeros(len(text) - start), np.zeros(len(text) - start)
-    for row, (law, draft) in enumerate(laws):
+    size = len(text) - start
+    first, later, offered = np.zeros(size), np.zeros(size), np.zeros(size, dtype=np.int64)
+    for row, (law, draft, levels) in enumerate(laws):
+        offered[row] = min(levels, size - row)
         if draft is None:
             continue
         for k_here, rates in ((k, first), (1, later)):
@@ -83,7 +108,7 @@ def logged_acceptance(
                     f"rule `{rule.key}` has no closed-form acceptance under `{scheme.key}`"
                 )
             rates[row] = min(1.0, float(found.acceptance))
-    return LoggedAcceptance(first, later)
+    return LoggedAcceptance(first, later, offered)
 
 
 def laws_along(
@@ -95,10 +120,10 @@ def laws_along(
     scheme: DraftScheme,
     sampling: Sampling,
     draft_sampling: Sampling | None = None,
-) -> Iterator[tuple[Array, Array | None]]:
-    """Target law and draft law, each ``(V,)``, at each position of a text from ``start`` on.
+) -> Iterator[LawsAt]:
+    """The laws at each position of a text from ``start`` on.
 
-    The draft's is None where nothing is drafted. Arguments and errors as for `logged_acceptance`.
+    Arguments and errors as for `logged_acceptance`.
     """
     tokens = np.asarray(text).tolist()
     if not 1 <= start < len(tokens):
@@ -114,9 +139,11 @@ def laws_along(
     for row in range(len(rows)):
         if replay is not None:
             replay.reached = start + row - 1  # the last token is read by the pass to come
-        job = DraftJob(tokens[: start + row], (1,), draft_sampling or sampling, tape, row)
+        so_far = tokens[: start + row]
+        levels = drafts.offered(so_far, 0) if isinstance(drafts, RunsShort) else len(tokens)
+        job = DraftJob(so_far, (1,), draft_sampling or sampling, tape, row)
         [tree] = drafts.propose([job], scheme)
-        yield rows.law(row, sampling), tree.laws.get(ROOT)
+        yield LawsAt(rows.law(row, sampling), tree.laws.get(ROOT), levels)
         drafts.settle([[]], [tokens[start + row]])
 
 

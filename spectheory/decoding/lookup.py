@@ -110,6 +110,10 @@ class _Lookups:
     def select(self, texts: Sequence[int]) -> None:
         pass
 
+    def offered(self, text: Sequence[int], row: int) -> int:
+        """See `RunsShort`."""
+        return len(self._following(np.asarray(text)))
+
     def _following(self, text: np.ndarray) -> np.ndarray:
         for suffix in range(self.source.longest, self.source.shortest - 1, -1):
             found = last_match(text, suffix)
@@ -130,6 +134,10 @@ class _InputCopies:
             copied(job, pointer.follow(np.asarray(job.text)), self.source.vocab_size)
             for job, pointer in zip(jobs, self.pointers, strict=True)
         ]
+
+    def offered(self, text: Sequence[int], row: int) -> int:
+        """See `RunsShort`."""
+        return len(self.pointers[row].follow(np.asarray(text)))
 
     def settle(self, paths: Sequence[Sequence[int]], tokens: Sequence[int]) -> None:
         pass

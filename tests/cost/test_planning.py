@@ -7,9 +7,9 @@ from spectheory.cost.speedup import (
     PHASES,
     StepCost,
     expected_tokens,
-    expected_tokens_along,
     speedup,
     split_gap,
+    starts_along,
     tree_size,
 )
 from spectheory.errors import InputError
@@ -24,29 +24,44 @@ def test_expected_tokens_of_a_constant_acceptance_is_the_geometric_sum():
         expected_tokens([1.2])
 
 
-def test_acceptance_along_a_text_counts_runs():
-    """Half of the positions are certain and come in pairs: the means alone would say 1.75."""
-    rates = np.tile([1.0, 1.0, 0.0, 0.0], 250)
-    along = expected_tokens_along(rates, rates, 2)
-    assert np.isclose(along, 1 + 0.5 + 0.25, atol=2e-3)
-    runs = np.repeat([1.0, 0.0], 500)
-    assert np.isclose(expected_tokens_along(runs, runs, 2), 1 + 0.5 + 0.5, atol=2e-3)
-    flat = np.full(50, 0.5)
-    assert expected_tokens_along(flat, flat, 2) == expected_tokens([0.5, 0.5])
-    assert expected_tokens_along(np.ones(9), flat[:9], 2) == expected_tokens([1.0, 0.5])
-    with pytest.raises(InputError, match="shapes"):
-        expected_tokens_along(np.ones(2), np.ones(2), 3)
+def test_steps_along_a_text_are_fewer_where_drafts_are_accepted():
+    """Half of a text is copied for sure: over positions a step emits 4 tokens, in steps 1.75."""
+    sure = np.repeat([1.0, 0.0], 70)
+    starts = starts_along(sure, sure, np.full(140, 6))
+    assert starts.sum() == 70 / 7 + 70
+    assert set(starts.tolist()) == {0.0, 1.0}
+    flat = np.full(400, 0.5)
+    starts = starts_along(flat, flat, np.full(400, 2))
+    # Renewals: the chance of a start tends to one over the mean jump; the last drafts are cut off.
+    assert np.allclose(starts[50:], 1 / expected_tokens([0.5, 0.5]), rtol=1e-12)
+    assert (starts_along(flat, flat, np.zeros(400, int)) == 1).all()
 
 
-def test_acceptance_along_a_text_against_a_simulation():
+def test_steps_along_a_text_against_a_simulation():
     rng = np.random.default_rng(0)
-    rates = rng.random(400)
-    expected = expected_tokens_along(rates, rates, 3)
-    starts = rng.integers(0, 398, 200_000)
-    accepted = rng.random((200_000, 3)) < rates[starts[:, None] + np.arange(3)]
-    emitted = 1 + np.cumprod(accepted, axis=1).sum(axis=1)
-    # Hoeffding on [1, 4]: off by more than this with probability 1e-6.
-    assert abs(emitted.mean() - expected) < 3 * np.sqrt(np.log(2e6) / 2 / 200_000)
+    size, runs = 40, 20_000
+    first, later = np.sort(rng.random((2, size)), axis=0)[::-1]
+    levels = rng.integers(0, 4, size)
+    expected = starts_along(first, later, levels)
+    seen = np.zeros(size)
+    for _ in range(runs):
+        at = 0
+        while at < size:
+            seen[at] += 1
+            left = min(int(levels[at]), size - 1 - at)
+            accepted = 0
+            while accepted < left and rng.random() < (later if accepted else first)[at + accepted]:
+                accepted += 1
+            at += accepted + 1
+    # Hoeffding for each position and both sides: one is off by more with probability 1e-6.
+    assert np.abs(seen / runs - expected).max() < np.sqrt(np.log(2e6 * size) / 2 / runs)
+
+
+def test_steps_along_a_text_refuse_what_is_none():
+    with pytest.raises(InputError, match="have 2, 2, 3 entries"):
+        starts_along(np.ones(2), np.ones(2), np.ones(3, int))
+    with pytest.raises(InputError, match=r"`later` holds 0.0 to 1.5"):
+        starts_along(np.ones(2), np.array([0.0, 1.5]), np.ones(2, int))
 
 
 def test_latencies_are_interpolated_and_not_extrapolated():

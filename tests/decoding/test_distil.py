@@ -31,6 +31,7 @@ from spectheory.decoding.distil_drafter import (  # noqa: E402
 )
 from spectheory.decoding.drafts import draft_source  # noqa: E402
 from spectheory.decoding.pruned_head import PrunedHead  # noqa: E402
+from spectheory.decoding.sampling import Sampling  # noqa: E402
 from spectheory.decoding.session import Nodes  # noqa: E402
 from spectheory.errors import InputError, SourceUnavailable, UnknownName  # noqa: E402
 from spectheory.training import Training  # noqa: E402
@@ -238,14 +239,31 @@ def test_distilling_raises_acceptance_of_unseen_texts(target, sources, tmp_path,
 
 
 def test_greedy_decoding_with_a_drafter_is_the_targets(target, sources, tmp_path):
-    from spectheory.decoding.sampling import Sampling
-
     distil(target, plan(sources, training=Training(5)), tmp_path / "out")
     source = draft_source(f"distil:{tmp_path / 'out'}", target)
     requests = [Request(TOKENS[:n], 15, sampling=Sampling(0)) for n in (1, 4, 8)]
     plain = Decoder(target).generate(requests)
     drafted = Decoder(target, source, branching=(1, 1, 1), batch=3).generate(requests)
     assert [one.tokens for one in drafted] == [one.tokens for one in plain]
+
+
+def test_a_drafter_behind_copies_reads_what_was_copied(target, sources, tmp_path):
+    """Which texts it drafts for changes from step to step; one batch holds both kinds."""
+    recipe = Recipe((-1,), follows=True)
+    distil(target, plan(sources, recipe=recipe, training=Training(5)), tmp_path / "out")
+    source = draft_source(f"lookup+distil:{tmp_path / 'out'}", target)
+    texts = [TOKENS, np.tile([5, 6, 7], 4), TOKENS[:1], np.tile([9, 9, 2], 3)]
+    requests = [Request(text, 25, seed=i) for i, text in enumerate(texts)]
+    together = Decoder(target, source, branching=(1,) * 4, batch=4)
+    found = together.generate(requests)
+    alone = [Decoder(target, source, branching=(1,) * 4).generate([one])[0] for one in requests]
+    assert [one.tokens for one in found] == [one.tokens for one in alone]
+    greedy = [replace(one, sampling=Sampling(0)) for one in requests]
+    plain = Decoder(target).generate(greedy)
+    decoder = Decoder(target, source, branching=(1, 1, 1), batch=3)
+    assert [one.tokens for one in decoder.generate(greedy)] == [one.tokens for one in plain]
+    for seen in (together.statistics, decoder.statistics):
+        assert seen.drafted > seen.tested[0]  # copies were among them: others are of one token
 
 
 def test_plans_and_folders_that_do_not_fit(target, sources, tmp_path):

@@ -11,6 +11,7 @@ from spectheory.decoding.draft_source import DraftJob, ModelDraft
 from spectheory.decoding.drafts import DRAFTERS, draft_source
 from spectheory.decoding.enumeration import exact_output
 from spectheory.decoding.lookup import InputCopy, PromptLookup, last_match
+from spectheory.decoding.lookup_first import LookupFirst
 from spectheory.decoding.ngram import NgramModel
 from spectheory.decoding.ngram_draft import NgramDraft
 from spectheory.decoding.sampling import PLAIN, Sampling
@@ -102,6 +103,8 @@ def taught_ngram():
         (InputCopy(3), "rejection", (1, 1)),
         (taught_ngram(), "rejection", (1, 1)),
         (taught_ngram(), "recursive", (2,)),
+        (LookupFirst(PromptLookup(3, 2, 2), taught_ngram()), "rejection", (1, 1)),
+        (LookupFirst(PromptLookup(3, 2, 2), taught_ngram(), 2), "recursive", (2,)),
     ],
 )
 def test_the_output_law_is_the_targets(source, rule, branching):
@@ -114,6 +117,25 @@ def test_the_output_law_is_the_targets(source, rule, branching):
         text = [*prompt, *tokens]
         mass = np.prod([target.law(text[:t])[text[t]] for t in range(3, 6)])
         assert abs(law.get(tokens, 0.0) - mass) < 1e-14
+
+
+def test_copies_come_first_and_the_other_source_drafts_where_there_are_none():
+    source = LookupFirst(PromptLookup(3, shortest=2), taught_ngram())
+    session, other = source.open(2), taught_ngram().open(1)
+    copied, alone = [0, 1, 2, 0, 1], [2, 2, 0]
+    jobs = [DraftJob(text, (1, 1, 1), PLAIN, Tape(i), 0) for i, text in enumerate((copied, alone))]
+    trees = session.propose(jobs, IID)
+    assert [len(tree) for tree in trees] == [3, 1]
+    assert trees[0].tokens == [2, 0, 1]
+    [expected] = other.propose([jobs[1]._replace(branching=(1,))], IID)
+    assert trees[1].tokens == expected.tokens
+    np.testing.assert_array_equal(trees[1].laws[-1], expected.laws[-1])
+    assert [session.offered(text, i) for i, text in enumerate((copied, alone))] == [3, 1]
+    session.settle([[0], []], [0, 1])
+    session.select([1])
+    assert len(session.propose([jobs[1]._replace(branching=())], IID)[0]) == 0
+    with pytest.raises(InputError, match="`levels` is 0"):
+        LookupFirst(PromptLookup(3), taught_ngram(), levels=0)
 
 
 def test_a_copying_task_is_decoded_in_few_passes():

@@ -94,7 +94,7 @@ def test_what_a_following_drafter_would_draft_along_a_text(target):
     for emission in decoder.stream([Request(TOKENS, 20, seed=5)]):
         text += emission.tokens
     found = laws_along(target, source, text, 8, scheme=scheme("iid"), sampling=Sampling())
-    drafted = {8 + row: draft for row, (_, draft) in enumerate(found)}
+    drafted = {8 + row: draft for row, (_, draft, _) in enumerate(found)}
     both = [place for place in declared if declared[place] is not None and place in drafted]
     assert len(both) > 8
     for place in both:
