@@ -22,12 +22,13 @@ import torch
 
 from spectheory.decoding.decoder import Decoder, Request
 from spectheory.decoding.draft_source import ModelDraft
-from spectheory.decoding.executors import EXECUTORS, verifier_for
+from spectheory.decoding.executors import verifier_for
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.verifier import Drafted, Outcome, Verifier
 
 TABLE = Path(__file__).parent / "tables" / "decode_verification.md"
 TEXT = "The theory of speculative decoding asks how many tokens one pass of a model can settle. "
+COMPARED = ("definition", "batched")
 RULES = ("rejection", "k_seq", "recursive", "optimal_iid")
 
 
@@ -96,7 +97,7 @@ class Turns:
 def measure(config: Config, target: Any, k: int, batch: int, sampling: Sampling) -> list[str]:
     """Rows of the table for one setting."""
     timed, rules = Timed(target), [r for r in RULES if k == 1 or r != "rejection"]
-    verifiers = {(r, e): verifier_for(r, target, e) for r in rules for e in EXECUTORS[1:]}
+    verifiers = {(r, e): verifier_for(r, target, e) for r in rules for e in COMPARED}
     text = target.encode(TEXT * 4)
     requests = [Request(text[b:], 10_000, seed=b, sampling=sampling) for b in range(batch)]
     taken: list[float] = []
@@ -116,10 +117,10 @@ def measure(config: Config, target: Any, k: int, batch: int, sampling: Sampling)
     rows = []
     for rule in rules:
         shares = {}
-        for executor in EXECUTORS[1:]:
+        for executor in COMPARED:
             own = np.array(turns.seconds[rule, executor][1:])
             shares[executor] = own / (own + np.array(taken[: len(own)])), own
-        (one, slow), (other, fast) = (shares[executor] for executor in EXECUTORS[1:])
+        (one, slow), (other, fast) = (shares[executor] for executor in COMPARED)
         low, high = np.quantile(other, [0.25, 0.75])
         named = f"{sampling.temperature:g}" + (
             f", top-p {sampling.top_p}" if sampling.top_p else ""

@@ -24,21 +24,28 @@ TILE = 1024
 
 
 def weigh(
-    logits: Tensor, temperature: float = 1.0, dtype: torch.dtype = torch.float32
+    logits: Tensor, temperature: float | Tensor = 1.0, dtype: torch.dtype = torch.float32
 ) -> LogitLaws:
     """The laws of contiguous ``(..., V)`` logits, untruncated: one pass, (max, sum) pairs merged.
+
+    Args:
+        logits: ``(..., V)``; ``-inf`` masks a token.
+        temperature: a number, or a tensor that broadcasts to ``(...)``.
+        dtype: of the probabilities.
 
     Raises:
         InputError: a temperature that is not positive, NaN or ``+inf`` logits, or a row all masked.
     """
     from spectheory.kernels.triton_rows import merge, tile_sums
 
-    if not temperature > 0:
-        raise InputError(f"`temperature` is {temperature}; expected a number > 0")
+    given = torch.as_tensor(temperature, dtype=torch.float64, device=logits.device)
+    if not bool((given > 0).all()):
+        raise InputError(f"`temperature` is {given.min().item():g}; expected numbers > 0")
     shape = (*logits.shape[:-1], 1)
     rows, size = logits.shape[:-1].numel(), logits.shape[-1]
-    laws = torch.tensor([temperature, 0, 1, -torch.inf, size], dtype=torch.float64)
+    laws = torch.tensor([1, 0, 1, -torch.inf, size], dtype=torch.float64)
     laws = laws.to(logits.device).repeat(rows, 1)
+    laws[:, 0] = given.expand(logits.shape[:-1]).reshape(-1)
     tiles = _tiles(size)
     sums = torch.empty(rows, tiles, 2, dtype=torch.float64, device=logits.device)
     flat = logits.contiguous()

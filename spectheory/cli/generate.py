@@ -71,8 +71,9 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
         "--executor",
         choices=EXECUTORS,
         default="auto",
-        help="what runs the rule: its NumPy definition, or the batched one in torch; auto takes "
-        "the batched one where the rule has it",
+        help="what runs the rule: its NumPy definition, the batched one in torch, or Triton "
+        "kernels (rejection and optimal_iid, on CUDA); auto takes the batched one where the rule "
+        "has it",
     )
 
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from spectheory.batched.draws import draw
 from spectheory.batched.laws import DenseLaws, Laws, from_logits, greedy, softmax, truncated
 from spectheory.batched.rule import BatchedRule
-from spectheory.decoding.sampling import Sampling
-from spectheory.decoding.session import LogitRows
+from spectheory.decoding.sampling import PLAIN, Sampling
+from spectheory.decoding.session import LogitRows, PrunedRows
 from spectheory.decoding.tape import Key, Purpose
-from spectheory.decoding.tree import ROOT
+from spectheory.decoding.tree import ROOT, Origin
 from spectheory.decoding.verifier import Drafted, LevelByLevel, Outcome
 
 
@@ -30,6 +30,11 @@ class Meeting(NamedTuple):
 
     drafted: Drafted
     node: int
+
+    @property
+    def target(self) -> Origin:
+        """The target's law there."""
+        return Origin(self.drafted.rows, self.node + 1, self.drafted.sampling)
 
     def uniforms(self, purpose: Purpose, count: int) -> np.ndarray:
         """The request's numbers at the node."""
@@ -84,38 +89,57 @@ class BatchedLevels(LevelByLevel):
 
     def _tokens(self, level: Sequence[Meeting], count: int) -> list[int]:
         """The token that each request emits where ``count`` drafts were drawn at its node."""
-        target, device = target_laws(level)
+        device = self._place([at.drafted for at in level])
+        target = self._laws([at.target for at in level], device)
         if not count:
             tape = np.stack([at.uniforms(Purpose.TOKEN, 1)[0] for at in level])
             return list(map(int, draw(target.dense(), torch.as_tensor(tape, device=device))))
         drafts = np.array([at.drafted.tree.drawn(at.node) for at in level])
         tape = np.stack([at.uniforms(Purpose.VERDICT, count + 1) for at in level])
-        declared = DenseLaws(_stacked([at.drafted.tree.laws[at.node] for at in level], device))
         given = (torch.as_tensor(array, device=device) for array in (drafts, tape))
+        declared = self._declared(level, device)
         return list(map(int, self.executor(target, declared, *given).token))
 
+    def _place(self, batch: Sequence[Drafted]) -> torch.device:
+        """Where laws are made."""
+        return place_of(batch) or torch.device("cpu")
 
-def target_laws(level: Sequence[Meeting]) -> tuple[Laws, torch.device]:
-    """The target's laws at the nodes, after each request's own parameters, and where they lie."""
-    rows, samplings = zip(*((at.drafted.rows, at.drafted.sampling) for at in level), strict=True)
-    if not all(isinstance(row, LogitRows) for row in rows):
-        laws = [
-            row.law(at.node + 1, at.drafted.sampling) for row, at in zip(rows, level, strict=True)
-        ]
-        return DenseLaws(_stacked(laws)), torch.device("cpu")
-    logits = _stacked([row.logits[at.node + 1] for row, at in zip(rows, level, strict=True)])
+    def _declared(self, level: Sequence[Meeting], device: torch.device) -> Laws:
+        """The laws that drafts were drawn from: on the host they are made already."""
+        trees = [(at.drafted.tree, at.node) for at in level]
+        if device.type == "cpu":
+            return DenseLaws(_stacked([tree.laws[node] for tree, node in trees]))
+        return self._laws([tree.origin(node) for tree, node in trees], device)
 
+    def _laws(self, rows: Sequence[Origin], device: torch.device) -> Laws:
+        """Laws as the executor takes them."""
+        return laws_of(rows, device)
+
+
+def laws_of(rows: Sequence[Origin], device: torch.device) -> Laws:
+    """The laws of some rows after each one's own parameters; logits stay where they are."""
+    if not any(_has_logits(row) for row in rows):
+        laws = [origin.rows.law(origin.row, origin.sampling) for origin in rows]
+        return DenseLaws(_stacked(laws, device))
+    found, samplings = zip(*(logits_of(row, device) for row in rows), strict=True)
+    logits = _stacked(found)
     if not any(sampling.temperature for sampling in samplings):
-        return greedy(logits), logits.device
-    heat, count, mass = _parameters(samplings, logits)
-    if logits.device.type != "cpu":
-        return from_logits(logits, heat, count, mass), logits.device
+        return greedy(logits)
+    heat, count, mass = parameters(samplings, logits)
+    if device.type != "cpu":
+        return from_logits(logits, heat, count, mass)
     if count is mass is None and all(sampling.temperature for sampling in samplings):
-        return softmax(logits, heat), logits.device
-    return truncated(logits, heat, count, mass), logits.device
+        return softmax(logits, heat)
+    return truncated(logits, heat, count, mass)
 
 
-def _parameters(samplings: Sequence[Sampling], logits: Tensor) -> list[Any]:
+def place_of(batch: Sequence[Drafted]) -> torch.device | None:
+    """Where the target left its logits, if it gave any."""
+    logits = (getattr(drafted.rows, "logits", None) for drafted in batch)
+    return next((each.device for each in logits if isinstance(each, Tensor)), None)
+
+
+def parameters(samplings: Sequence[Sampling], logits: Tensor) -> list[Any]:
     """Temperature, top-k and top-p: one value where all requests agree, else one each."""
     wanted = list[Any]()
     for name, none in (("temperature", 1.0), ("top_k", logits.shape[-1]), ("top_p", 1.0)):
@@ -127,6 +151,27 @@ def _parameters(samplings: Sequence[Sampling], logits: Tensor) -> list[Any]:
         # Of doubles: 0.7 in float32 would be another temperature. `from_logits` casts the counts.
         wanted.append(torch.tensor(given, dtype=torch.float64, device=logits.device))
     return wanted
+
+
+def logits_of(origin: Origin, device: torch.device) -> tuple[Tensor, Sampling]:
+    """``(V,)`` logits of a law on a device, and the parameters that are still to be applied.
+
+    They stay where the model left them; of a law that is given as such, they are its logarithms.
+    """
+    rows, row, sampling = origin
+    if not (isinstance(rows, LogitRows) and _has_logits(origin)):
+        law = np.asarray(rows.law(row, sampling), float)
+        return torch.as_tensor(law, device=device).log(), PLAIN
+    logits = rows.logits[row].to(device)
+    if not isinstance(rows, PrunedRows):
+        return logits, sampling
+    every = logits.new_full((rows.head.size,), -torch.inf)
+    every[torch.as_tensor(rows.head.tokens, device=device)] = logits
+    return every, sampling
+
+
+def _has_logits(origin: Origin) -> bool:
+    return isinstance(origin.rows, LogitRows) and isinstance(origin.rows.logits, Tensor)
 
 
 def _end(path: Sequence[int]) -> int:

@@ -105,7 +105,8 @@ class Decoder:
         branching: draws below each draw, level by level: ``(1,) * L`` is a chain of L tokens,
             ``(k,) + (1,) * (L - 1)`` k sequences of L tokens verified together.
         batch: requests decoded at once.
-        executor: what runs the rule, "auto", "definition" or "batched"; see `verifier_for`.
+        executor: what runs the rule, "auto", "definition", "batched" or "triton"; see
+            `verifier_for`.
 
     Raises:
         InputError: no such executor, or none of the kind for the rule.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.session import DecodableModel, Nodes, Rows
 from spectheory.decoding.tape import Key, Purpose, Tape
-from spectheory.decoding.tree import ROOT, DraftTree
+from spectheory.decoding.tree import ROOT, DraftTree, Origin
 from spectheory.drafting.scheme import DraftScheme
 
 
@@ -246,5 +246,6 @@ def draw_below(
         copies = tree.copies[node] if node >= 0 else 1
         drawn = copies * job.branching[level]
         key = Key(job.step, Purpose.DRAFT, node + 1)
-        below += tree.add(node, job.tape.drafts(scheme, law, drawn, key), law)
+        tokens = job.tape.drafts(scheme, law, drawn, key)
+        below += tree.add(node, tokens, law, Origin(rows, row, job.sampling))
     return below

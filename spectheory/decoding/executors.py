@@ -1,4 +1,4 @@
-"""Which executor runs a rule inside the decoder: its NumPy definition, or the batched one."""
+"""Which executor runs a rule inside the decoder: its definition, the batched one, or kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spectheory.decoding.verifier import LevelByLevel, Verifier
 from spectheory.errors import InputError
 from spectheory.verification.rule import rule as rule_named
 
-EXECUTORS = ("auto", "definition", "batched")
+EXECUTORS = ("auto", "definition", "batched", "triton")
 """What may be asked for."""
 
 
@@ -20,12 +20,16 @@ def verifier_for(rule: str | Verifier, target: Any, executor: str = "auto") -> V
         target: the model whose laws are verified against.
         executor: "definition" makes float64 probabilities of one row after the other on the host
             and runs the rule as it is defined; "batched" reads the raw logits of all requests where
-            they lie. "auto" takes the batched one where the target runs in torch and the rule has
-            one: it never took longer (sims/tables/decode_verification.md).
+            they lie; "triton" runs Triton kernels there, for `rejection` and `optimal_iid` on CUDA.
+            "auto" takes the batched one where the target runs in torch and the rule has one: on CPU
+            it never took longer (sims/tables/decode_verification.md). It never takes the kernels:
+            no measurement on a GPU says that they are faster.
 
     Raises:
         UnknownName: no such rule.
-        InputError: no such executor, or the rule has no batched one.
+        InputError: no such executor, or the rule has none of the kind, or kernels where the target
+            does not run on CUDA.
+        MissingDependency: kernels without Triton.
 
     >>> verifier_for("k_seq", target=None).name
     'k_seq'
@@ -35,10 +39,14 @@ def verifier_for(rule: str | Verifier, target: Any, executor: str = "auto") -> V
     if executor not in EXECUTORS:
         raise InputError(f"`executor` is {executor!r}; expected {', '.join(EXECUTORS)}")
     if not isinstance(rule, str):
-        if executor == "batched":
-            raise InputError(f"`executor` is 'batched', which `{rule.name}` does not have")
+        if executor in ("batched", "triton"):
+            raise InputError(f"`executor` is {executor!r}, which `{rule.name}` does not have")
         return rule
     definition = LevelByLevel(rule_named(rule))
+    if executor == "triton":
+        from spectheory.decoding.triton_verifier import kernels_for
+
+        return kernels_for(rule, target)
     runs_in_torch = hasattr(getattr(target, "module", None), "device")
     if executor == "definition" or (executor == "auto" and not runs_in_torch):
         return definition
