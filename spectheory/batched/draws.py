@@ -26,6 +26,17 @@ def draw(mass: Tensor, uniforms: Tensor) -> Tensor:
     >>> draw(torch.tensor([[0.0, 0.25, 0.75, 0.0]]).expand(3, 4), torch.tensor([0.0, 0.3, 0.999]))
     tensor([1, 2, 2])
     """
+    if mass.device.type == "cpu":  # torch's calls on a few numbers take longer than these sums
+        from spectheory.kernels.tile_draws import tile_draws
+
+        tokens = torch.empty(len(mass), dtype=torch.int64)
+        tile_draws(mass.numpy(), uniforms.double().numpy(), TILE, tokens.numpy())
+        return tokens
+    return draw_in_torch(mass, uniforms)
+
+
+def draw_in_torch(mass: Tensor, uniforms: Tensor) -> Tensor:
+    """`draw` on any device."""
     short = -mass.shape[-1] % TILE
     tiles = (pad(mass, (0, short)) if short else mass).unflatten(-1, (-1, TILE))
     through = tiles.sum(-1, dtype=torch.float64).cumsum(-1)
@@ -39,7 +50,8 @@ def draw(mass: Tensor, uniforms: Tensor) -> Tensor:
 
 def or_target(mass: Tensor, target: Tensor) -> Tensor:
     """``mass`` where a row has any, else the target's row: the convention for empty residuals."""
-    return torch.where(mass.amax(-1, keepdim=True) > 0, mass, target)
+    some = mass.amax(-1, keepdim=True) > 0
+    return mass if bool(some.all()) else torch.where(some, mass, target)
 
 
 def _first_above(through: Tensor, goal: Tensor) -> Tensor:

@@ -55,11 +55,8 @@ class BatchedOptimalIid(BatchedRule):
         token = drafts.gather(-1, slot.clamp(max=k - 1)[:, None])[:, 0]
         failed = (slot == k).nonzero()[:, 0]
         if len(failed):
-            share = torch.as_tensor(shares, device=drafts.device)[failed]
-            per_draft, per_target = (share[:, i].gather(-1, bin_of[failed]) for i in range(2))
-            row = p[failed]
-            accepted = (per_draft * q[failed]).addcmul_(per_target, row).clamp_(min=0).minimum(row)
-            token[failed] = draw(or_target(row - accepted, row), uniforms[failed, k])
+            left = residual(p, q, bin_of, shares, failed)
+            token[failed] = draw(left, uniforms[failed, k])
         return Draw(token, slot)
 
 
@@ -72,7 +69,7 @@ def binned(
         return bin_of, histogram(target, draft, bin_of, bins).cpu().numpy()
     from spectheory.kernels import ratio_histogram
 
-    numbers, masses = np.empty(target.shape, np.int64), np.empty((len(target), bins + 3, 2))
+    numbers, masses = np.empty(target.shape, np.int32), np.empty((len(target), bins + 3, 2))
     for p, q, own, mass in zip(target.numpy(), draft.numpy(), numbers, masses, strict=True):
         ratio_histogram.histogram(p, q, shift, base, own, mass)
     return torch.as_tensor(numbers), masses
@@ -91,6 +88,27 @@ def histogram(target: Tensor, draft: Tensor, bin_of: Tensor, bins: int) -> Tenso
     for side, law in enumerate((target, draft)):
         sums[:, side].scatter_add_(-1, bin_of, (law * UNIT).long())
     return sums.transpose(1, 2).double() / UNIT
+
+
+def residual(
+    target: Tensor, draft: Tensor, bin_of: Tensor, shares: np.ndarray, rows: Tensor
+) -> Tensor:
+    """``(n, V)``: the target's mass of n requests less what `win` says that the plan accepts.
+
+    Where nothing is left, the target.
+    """
+    if target.device.type != "cpu":
+        share = torch.as_tensor(shares, device=target.device)[rows]
+        per_draft, per_target = (share[:, i].gather(-1, bin_of[rows]) for i in range(2))
+        row = target[rows]
+        accepted = (per_draft * draft[rows]).addcmul_(per_target, row)
+        return or_target(row - accepted.clamp_(min=0).minimum(row), row)
+    from spectheory.kernels.binned_residual import binned_residual
+
+    left = np.empty((len(rows), target.shape[-1]))
+    laws = (law.numpy() for law in (target, draft, bin_of))
+    binned_residual(*laws, shares, rows.numpy(), left)
+    return torch.as_tensor(left)
 
 
 def win(

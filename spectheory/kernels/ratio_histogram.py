@@ -50,16 +50,18 @@ def histogram(
     """Fill ``bin_of`` (V,) and ``mass`` (bins + 3, 2: target, draft); return the lowest entry."""
     top = mass.shape[0] - 2
     mass[:] = 0.0
-    lowest = 0.0
+    signs = np.int64(0)
     ratio = np.empty(_BLOCK)
     bits = ratio.view(np.int64)
     key = np.empty(_BLOCK, np.int64)
     for start in range(0, target.shape[0], _BLOCK):
         count = min(_BLOCK, target.shape[0] - start)
         p, q = target[start : start + count], draft[start : start + count]
-        for i in range(count):  # this loop and the next are vectorised; the last cannot be
+        for i in range(count):  # all loops but the last are vectorised
             ratio[i] = p[i] / q[i] + 0.0  # + 0.0 turns -0.0, whose bits are large, into 0.0
-            lowest = min(lowest, p[i], q[i])
+        p_bits, q_bits = p.view(np.int64), q.view(np.int64)
+        for i in range(count):
+            signs |= p_bits[i] | q_bits[i]
         for i in range(count):
             bin_ = min(max((bits[i] >> shift) - base, 0), top)
             key[i] = bin_ if q[i] > 0.0 else top + 1
@@ -67,4 +69,8 @@ def histogram(
             bin_of[start + i] = key[i]
             mass[key[i], 0] += p[i]
             mass[key[i], 1] += q[i]
+    lowest = 0.0
+    if signs < 0:  # a minimum takes longer than all loops above, and is seldom below 0
+        for x in range(target.shape[0]):
+            lowest = min(lowest, target[x], draft[x])
     return lowest

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from spectheory import distributions
 from spectheory.batched import laws as batched_laws
-from spectheory.batched.draws import draw
+from spectheory.batched.draws import draw, draw_in_torch
 from spectheory.errors import InputError, ShapeError
 from spectheory.verdict import inverse_transform
 
@@ -171,12 +171,13 @@ def test_logits_that_are_none_are_refused(bad, make):
 
 
 @pytest.mark.parametrize("size", [3, 512, 700, 1536])
-def test_draws_are_those_of_the_inverse_transform(size):
+@pytest.mark.parametrize("draws", [draw, draw_in_torch])
+def test_draws_are_those_of_the_inverse_transform(size, draws):
     generator = np.random.default_rng(size)
     mass = generator.random((300, size)) * (generator.random((300, size)) < 0.1)
     mass[:, generator.integers(size)] = 0.5
     uniforms = generator.random(300)
     uniforms[:3] = [0.0, 1 - 2**-53, 0.5]
-    tokens = draw(torch.as_tensor(mass), torch.as_tensor(uniforms)).numpy()
+    tokens = draws(torch.as_tensor(mass), torch.as_tensor(uniforms)).numpy()
     assert (tokens == inverse_transform(mass, uniforms)).all()
     assert (mass[np.arange(300), tokens] > 0).all()
