@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from spectheory.arrays import Array
-from spectheory.distributions import from_logits, temper, top_k, top_p
+import numpy as np
+
+from spectheory.arrays import Array, namespace
+from spectheory.distributions import from_logits, normalise, temper, top_k, top_p
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,41 @@ class Sampling:
 
     def _truncated(self, law: Array) -> Array:
         if self.top_k is not None:
-            law = top_k(law, self.top_k)
-        return law if self.top_p is None else top_p(law, self.top_p)
+            law = _cut(top_k, law, self.top_k, _rank_bound)
+        return law if self.top_p is None else _cut(top_p, law, self.top_p, _nucleus_bound)
+
+
+def _cut(keep: Callable[..., Array], law: Array, limit: Any, bound: Callable[..., float]) -> Array:
+    """``keep(law, limit)``, of one float64 law by a sort of few tokens instead of all.
+
+    ``bound`` is a probability that no kept token is below: the tokens from there upwards, in their
+    order, are cut where all would be.
+    """
+    on_host = str(getattr(law, "device", "")) == "cpu"
+    if str(law.dtype).rpartition(".")[2] != "float64" or law.ndim != 1 or not on_host:
+        return keep(law, limit)
+    least = bound(law, limit)
+    if not least > 0:
+        return keep(law, limit)
+    xp = namespace(law)
+    leading = xp.nonzero(law >= least)[0]
+    few = law[leading]
+    mass = xp.zeros_like(law)
+    mass[leading] = xp.where(keep(few, limit) > 0, few, few * 0)
+    return normalise(mass, fallback=law)
+
+
+def _rank_bound(law: Array, count: int) -> float:
+    """The probability of the ``count``-th token."""
+    if not 0 < count < law.shape[-1]:
+        return 0.0
+    at = law.shape[-1] - count
+    return float(np.partition(np.asarray(law), at)[at])
+
+
+def _nucleus_bound(law: Array, mass: float) -> float:
+    """One that even all V tokens below it have less than half of what a nucleus may leave out."""
+    return (1 - mass - 1e-9) / (2 * law.shape[-1]) if mass > 0 else 0.0  # rounding is far less
 
 
 PLAIN = Sampling()
