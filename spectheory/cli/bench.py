@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--drafts",
         metavar="D,D",
         help="as in spectheory generate --draft (default: the drafter that comes with the package "
-        "if there is one for the target, lookup, and ngram:4 unless --quick)",
+        "if there is one for the target, alone and behind lookup; lookup; ngram:4 unless --quick)",
     )
     decode.add_argument(
         "--rules",
@@ -70,9 +70,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--repeats", type=count, default=7, metavar="N", help="timings behind a latency (7)"
     )
     decode.add_argument(
-        "--static",
-        action="store_true",
-        help="also transformers' static cache, which compiles the model (minutes on CPU)",
+        "--peers",
+        metavar="M,M",
+        help="modes of transformers to compare with beside plain: lookup, assisted (by the first "
+        "draft that is a model), assisted:L (by the first L layers), static (static cache, "
+        "compiled; takes minutes); default: lookup, and assisted as far as the drafts are models",
     )
     decode.add_argument("--seed", type=seed, default=0, help="default 0")
     decode.add_argument(
@@ -125,10 +127,10 @@ def _measure(
         name: draft_source(name, target, allow_unofficial=options.allow_unofficial)
         for name in dict.fromkeys(choice.draft for choice in choices)
     }
+    configurations: list[Choice | Peer] = [*choices, *_peers(options, target, sources)]
     bench = BenchRun.of(options, target, sources)
     latency = bench.latency()
     plain_step, plans = bench.plans(choices, latency)
-    configurations: list[Choice | Peer] = [*choices, *_peers(options, sources)]
     cells = bench.cells(configurations, plans)
     entries = summarise(cells, plans, plain_step)
     plain = {choice.temperature: cells[choice] for choice in choices if choice.name == PLAIN}
@@ -184,6 +186,9 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
                 # Copies are certain: k of them are one, and all rules for one draft agree on it.
                 if draft in ("lookup", "copy") and (k > 1 or key == "block"):
                     continue
+                # Behind copies one token is drafted, for which block verification is rejection.
+                if draft.startswith("lookup+") and key == "block":
+                    continue
                 verifier_for(Block() if key == "block" else key, None, options.executor)
                 yield Choice(draft, key, k, at, options.executor)
 
@@ -191,23 +196,40 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
 def _usual_drafts(options: argparse.Namespace) -> str:
     from spectheory.decoding.drafts import DRAFTERS
 
-    shipped = "distil," if (DRAFTERS / options.target).is_dir() else ""
+    shipped = "distil,lookup+distil," if (DRAFTERS / options.target).is_dir() else ""
     return f"{shipped}lookup" + ("" if options.quick else ",ngram:4")
 
 
-def _peers(options: argparse.Namespace, sources: dict[str, DraftSource]) -> list[Peer]:
-    """Modes of transformers; its assisted mode takes the first draft that is a model."""
+def _peers(
+    options: argparse.Namespace, target: TransformerModel, sources: dict[str, DraftSource]
+) -> list[Peer]:
+    """Modes of transformers.
+
+    Raises:
+        InputError: a mode that it does not have, or that there is no assistant for.
+    """
     from spectheory.cli.bench_run import assistant
 
-    modes = ["transformers", "transformers lookup"]
-    for name in sources:
-        if name.startswith("exit:"):
-            modes.append(f"transformers assisted:{name.partition(':')[2]}")
-        elif assistant(sources[name]) is not None:
-            modes.append("transformers assisted")
-    if options.static:
-        modes.append("transformers static")
-    return [Peer(mode, at) for at in options.temperatures for mode in dict.fromkeys(modes)]
+    exits = [name.partition(":")[2] for name in sources if name.startswith("exit:")]
+    models = any(
+        assistant(source) is not None
+        for name, source in sources.items()
+        if not name.startswith("exit:")
+    )
+    usual = ["lookup", *(f"assisted:{layer}" for layer in exits), *["assisted"] * models]
+    modes = usual if options.peers is None else [m.strip() for m in options.peers.split(",")]
+    for mode in modes:
+        kind, _, layer = mode.partition(":")
+        if kind == "assisted" and layer.isdecimal():
+            target.early_exit(int(layer))  # refuses layers that it does not have
+        elif mode not in ("lookup", "assisted", "static"):
+            raise InputError(
+                f"`--peers` holds {mode!r}; expected lookup, assisted, assisted:L or static"
+            )
+        elif mode == "assisted" and not models:
+            raise InputError("`--peers` holds 'assisted', but none of `--drafts` is a model")
+    named = ["transformers", *(f"transformers {mode}" for mode in dict.fromkeys(modes))]
+    return [Peer(mode, at) for at in options.temperatures for mode in named]
 
 
 def _versions(target: TransformerModel) -> dict[str, str]:

@@ -140,11 +140,17 @@ def run_peer(
     prompt: np.ndarray,
     new_tokens: int,
     seed: int,
+    room: int,
     assistant: Any = None,
 ) -> Cell:
-    """The same request by transformers' ``generate``, from its own defaults for each mode."""
+    """The same request by transformers' ``generate``, from its own defaults for each mode.
+
+    Args:
+        room: tokens that a static cache holds; one size for all prompts is compiled once.
+        assistant: the model of the assisted mode.
+    """
     import torch
-    from transformers import GenerationConfig
+    from transformers import CompileConfig, GenerationConfig, StaticCache
 
     settings: dict[str, Any] = {"max_new_tokens": new_tokens, "pad_token_id": 0}
     if peer.temperature:
@@ -159,7 +165,10 @@ def run_peer(
     elif kind == "assisted":
         extra = {"assistant_model": assistant}
     elif kind == "static":
-        settings |= {"cache_implementation": "static"}
+        compilation = CompileConfig(dynamic=False)
+        compilation._compile_all_devices = True  # on CPU too
+        settings |= {"compile_config": compilation}
+        extra = {"past_key_values": StaticCache(config=target.module.config, max_cache_len=room)}
     ids = torch.from_numpy(np.asarray(prompt, dtype=np.int64))[None].to(target.module.device)
     devices = [ids.device] if ids.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings():

@@ -195,16 +195,17 @@ class BenchRun:
         def make(new_tokens: int) -> Cell:
             if isinstance(config, Peer):
                 helper = next(filter(None, map(assistant, self.sources.values())), None)
-                return run_peer(self.target, config, prompt.tokens, new_tokens, prompt.seed, helper)
+                room = self.settings["longest"] + self.new_tokens
+                return run_peer(
+                    self.target, config, prompt.tokens, new_tokens, prompt.seed, room, helper
+                )
             source = self.sources[config.draft]
             return run_choice(
                 self.target, source, config, tree, prompt.tokens, new_tokens, prompt.seed
             )
 
         def warm_and_make() -> Cell:
-            if isinstance(config, Peer) and config.mode.endswith(" static"):
-                make(self.new_tokens)  # compiles anew for each length
-            elif config not in self.warm:
+            if config not in self.warm:
                 make(min(WARM_UP, self.new_tokens))
             self.warm.add(config)
             return make(self.new_tokens)

@@ -41,7 +41,9 @@ def _forward(layer: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
 
     def forward(inputs: torch.Tensor) -> torch.Tensor:
         size = inputs.shape[-1]
-        if not 0 < inputs.numel() <= MOST_ROWS * size or torch.is_grad_enabled():
+        few = 0 < inputs.numel() <= MOST_ROWS * size
+        # A graph that is compiled holds torch's own kernel: it cannot look into this one.
+        if not few or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return usual(inputs)
         rows = inputs.reshape(-1, size).contiguous()
         out = torch.empty(rows.shape[0], values.shape[0])

@@ -122,6 +122,28 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(run, fol
     assert first == second
 
 
+@pytest.mark.models
+def test_peers(run, folder, tmp_path):
+    """A compiled model with a static cache emits transformers' own greedy text."""
+    arguments = ["bench", "decode", "--target", folder, "--limit", "1", "--new-tokens", "8"]
+    arguments += ["--apart", "1", "--longest", "12", "--repeats", "1", "--drafts", "lookup"]
+    arguments += ["--prompts", "humaneval", "--rules", "rejection", "--temperatures", "0"]
+    out = tmp_path / "out"
+    done = run(*arguments, "--peers", "static,assisted:1", "--out", out, "--json").document
+    modes = {"transformers", "transformers static", "transformers assisted:1"}
+    found = {entry["name"]: entry for entry in done["configurations"]}
+    assert set(found) == modes | {"plain", "lookup rejection"}
+    for mode in modes:
+        assert sum(found[mode]["greedy"].values()) == 1
+        assert found[mode]["greedy"]["different"] == 0
+    for peers, complaint in (
+        ("beam", "`--peers` holds 'beam'"),
+        ("assisted", "none of `--drafts` is a model"),
+        ("assisted:7", "has layers 1 to 2"),
+    ):
+        assert complaint in run(*arguments, "--peers", peers, "--out", out).complaint
+
+
 def test_refusals(run, tmp_path):
     pytest.importorskip("torch")
     assert "expected at least 8" in run("bench", "decode", "--new-tokens", "2").complaint
