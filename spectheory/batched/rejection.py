@@ -118,19 +118,12 @@ def check_chain(
         raise ShapeError(
             f"`uniforms` has shape {tuple(uniforms.shape)}; expected {(batch, most + 1, 2)}"
         )
-    if lengths is None:
-        check_drafted_rows(draft, drafts)
-    else:
+    read = None
+    if lengths is not None:
         if lengths.shape != (batch,) or bool(((lengths < 0) | (lengths > most)).any()):
             raise ShapeError(
                 f"`lengths` is {lengths.tolist()}; expected {batch} numbers from 0 to {most}"
             )
-        for row in range(most):
-            longer = (lengths > row).nonzero()[:, 0]
-            check_drafted(draft[longer, row], drafts[longer, row : row + 1])
+        read = (torch.arange(most, device=drafts.device) < lengths[:, None])[..., None]
+    check_drafted(draft, drafts[..., None], read)
     return batch, most
-
-
-def check_drafted_rows(draft: Laws, drafts: Tensor) -> None:
-    """Refuse drafts that are not from their rows' laws."""
-    check_drafted(draft, drafts[..., None])

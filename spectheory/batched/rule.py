@@ -115,18 +115,26 @@ def check(
     check_drafted(draft, drafts)
 
 
-def check_drafted(draft: Laws, drafts: Tensor) -> None:
+def check_drafted(draft: Laws, drafts: Tensor, read: Tensor | None = None) -> None:
     """Refuse drafts that are not from the draft law.
+
+    Args:
+        draft: ``(..., V)`` laws.
+        drafts: ``(..., k)`` tokens.
+        read: which of them will be read; None for all.
 
     Raises:
         ImpossibleDraft: a token outside the vocabulary, or of draft probability 0.
     """
     size = draft.shape[-1]
+    if read is not None:
+        drafts = drafts.where(read, 0)
     if bool(((drafts < 0) | (drafts >= size)).any()):
         raise ImpossibleDraft(
             f"`drafts` holds a token outside 0 to {size - 1}. Padding id, or another tokenizer?"
         )
-    if not bool((draft.at(drafts) > 0).all()):
+    possible = draft.at(drafts) > 0
+    if not bool((possible if read is None else possible | ~read).all()):
         raise ImpossibleDraft(
             "a token of `drafts` has probability 0 under `draft`; it was not drawn from that law. "
             "Was the draft tempered or truncated after sampling?"

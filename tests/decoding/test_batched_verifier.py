@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from spectheory.decoding.decoder import Decoder, Request
-from spectheory.decoding.draft_source import ModelDraft
+from spectheory.decoding.draft_source import DraftJob, ModelDraft
 from spectheory.decoding.executors import verifier_for
 from spectheory.decoding.lookup import PromptLookup
 from spectheory.decoding.ngram import NgramModel
 from spectheory.decoding.ngram_draft import NgramDraft
+from spectheory.decoding.pruned_head import PrunedHead
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.tabular import TabularModel
+from spectheory.decoding.tape import Tape
 from spectheory.decoding.verifier import Block, LevelByLevel
+from spectheory.drafting.iid import IndependentDrafts
 from spectheory.errors import InputError, SchemeMismatch
 from spectheory.transport.grouped_plan import grouped_plan
 from spectheory.verification.rule import VerificationRule
@@ -22,7 +25,7 @@ from spectheory.verification.rule import VerificationRule
 torch = pytest.importorskip("torch")
 
 from spectheory.batched.rule import BatchedRule, batched_rule, batched_rules  # noqa: E402
-from spectheory.decoding.batched_verifier import BatchedLevels  # noqa: E402
+from spectheory.decoding.batched_verifier import BatchedLevels, laws_of  # noqa: E402
 
 V = 31
 SAMPLINGS = [
@@ -140,6 +143,39 @@ def test_texts_with_drafts_that_are_no_transformer_s(llamas, source):
     )
 
 
+class FromLogits(BatchedLevels):
+    """Draft laws are made of the draft's logits, as they are where those lie on a GPU."""
+
+    def _declared(self, level, device):
+        return self._laws([at.drafted.tree.origin(at.node) for at in level], device)
+
+
+@pytest.mark.parametrize("source", ["model", "pruned", "lookup"])
+def test_texts_with_draft_laws_made_of_logits(llamas, source):
+    target, model = llamas
+    draft = {
+        "model": ModelDraft(model),
+        "pruned": ModelDraft(PrunedHead(model.early_exit(1), np.arange(0, V, 2))),
+        "lookup": PromptLookup(V),
+    }[source]
+    rule = batched_rule("rejection")
+    got, want = (
+        texts(target, draft, kind.of(rule), (1, 1), seeds=range(6))
+        for kind in (FromLogits, BatchedLevels)
+    )
+    assert got == want
+
+
+def test_a_tree_remembers_what_its_laws_were_made_of(llamas):
+    scheme, sampling = IndependentDrafts(), Sampling(1.2, top_k=9)
+    job = DraftJob([0, 3, 5], (2, 1), sampling, Tape(0), 0)
+    [tree] = ModelDraft(llamas[1]).open(1).propose([job], scheme)
+    assert tree.origins.keys() == tree.laws.keys()
+    nodes = list(tree.laws)
+    made = laws_of([tree.origin(node) for node in nodes], torch.device("cpu"))
+    np.testing.assert_allclose(made.dense(), [tree.laws[node] for node in nodes], rtol=1e-12)
+
+
 class Reused(BatchedRule):
     """Wrong on purpose: the uniform that decided the first draft decides all that follows."""
 
@@ -178,7 +214,7 @@ def test_the_executor_is_chosen_by_where_the_target_runs(tabular, llamas):
 @pytest.mark.parametrize(
     ("rule", "executor", "reason"),
     [
-        ("k_seq", "torch", "`executor` is 'torch'; expected auto, definition, batched"),
+        ("k_seq", "torch", "`executor` is 'torch'; expected auto, definition, batched, triton"),
         ("threshold", "batched", "rule `threshold` does not have"),
         (Block(), "batched", "`block` does not have"),
     ],
