@@ -51,7 +51,12 @@ class Config:
     counts: tuple[int, ...] = (1, 2, 4)
     length: int = 2
     batches: tuple[int, ...] = (1, 8)
-    samplings: tuple[Sampling, ...] = (Sampling(), Sampling(0.7, top_p=0.9), Sampling(0))
+    samplings: tuple[Sampling, ...] = (
+        Sampling(),
+        Sampling(0.7, top_p=0.9),
+        Sampling(0.7, top_k=50),
+        Sampling(0),
+    )
     steps: int = 10
 
 
@@ -122,9 +127,9 @@ def measure(config: Config, target: Any, k: int, batch: int, sampling: Sampling)
             shares[executor] = own / (own + np.array(taken[: len(own)])), own
         (one, slow), (other, fast) = (shares[executor] for executor in COMPARED)
         low, high = np.quantile(other, [0.25, 0.75])
-        named = f"{sampling.temperature:g}" + (
-            f", top-p {sampling.top_p}" if sampling.top_p else ""
-        )
+        named = f"{sampling.temperature:g}"
+        named += f", top-k {sampling.top_k}" if sampling.top_k else ""
+        named += f", top-p {sampling.top_p}" if sampling.top_p else ""
         rows.append(
             f"| {rule} | {k} | {batch} | {named} | {1e3 * np.median(taken):.1f} | "
             f"{1e3 * np.median(slow):.2f} | {1e3 * np.median(fast):.2f} | {np.median(one):.1%} | "
@@ -183,7 +188,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     for batch in config.batches:
-        for sampling in config.samplings[: None if batch == 1 else 1]:
+        for sampling in config.samplings[: None if batch == 1 else 2]:
             for k in config.counts:
                 found = measure(config, target, k, batch, sampling)
                 print(*found, sep="\n", flush=True)

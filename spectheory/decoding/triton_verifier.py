@@ -2,6 +2,7 @@
 
 Laws go to the kernels as logits, the draft's like the target's. Temperatures may differ between
 requests; rows that are truncated or greedy are cut in torch first, and read by the same kernels.
+Where nothing was drafted at all, torch draws from the target's row.
 """
 
 from __future__ import annotations
