@@ -144,10 +144,11 @@ class Grid(Tape):
     """Every number is the middle of one of a few intervals, named by digits.
 
     Where all thresholds of the laws lie on the ends of such intervals, a count over all digits is
-    the exact law. One text reads one number for its last token, whichever key that has.
+    the exact law. What is read for one position of the text shares its digits: here a draft is
+    drawn there anew only after one that was never looked at.
 
     Args:
-        digits: (digit, intervals) by (step, purpose, row, entry); by purpose alone for that one.
+        digits: (digit, intervals) by (purpose, position, entry); by purpose alone for all else.
     """
 
     def __init__(self, digits):
@@ -157,7 +158,8 @@ class Grid(Tape):
     def uniforms(self, key, count):
         found = []
         for entry in range(count):
-            own = self.digits.get((*key, entry), self.digits.get(key.purpose, (0, 1)))
+            address = (key.purpose, key.step + key.row, entry)
+            own = self.digits.get(address, self.digits.get(key.purpose, (0, 1)))
             found.append((own[0] + 0.5) / own[1])
         return np.array(found)
 
@@ -187,9 +189,8 @@ def chain_law(table, length):
 def test_the_law_of_a_chain_is_the_targets_exactly():
     """Two drafts a step; accept tests on halves, residuals of one token."""
     table = np.array([[3, 1], [1, 3]]) * Fraction(1, 4)
-    draft, verdict = Purpose.DRAFT, Purpose.VERDICT
-    nodes = [(0, 0), (0, 1), (1, 0)]  # step and row of each draft
-    intervals = {(step, kind, row, 0): 2 for step, row in nodes for kind in (draft, verdict)}
+    kinds = (Purpose.DRAFT, Purpose.VERDICT)
+    intervals = {(kind, position, 0): 2 for position in range(2) for kind in kinds}
     decoder = by_kernels(table, (1, 1))
     assert counted(decoder, 3, {**intervals, Purpose.TOKEN: 4}, 3) == chain_law(table, 3)
 
@@ -198,7 +199,7 @@ def test_the_law_of_a_residual_is_the_targets_exactly(monkeypatch):
     """One draft among four tokens; the residual is on two of them, three to one."""
     table = np.array([np.roll([7, 5, 2, 2], by) for by in range(4)]) * Fraction(1, 16)
     entries = [(Purpose.DRAFT, 0), (Purpose.VERDICT, 0), (Purpose.VERDICT, 1)]
-    intervals = {(0, kind, 0, entry): 4 for kind, entry in entries}
+    intervals = {(kind, 0, entry): 4 for kind, entry in entries}
     decoder, law = by_kernels(table, (1,)), chain_law(table, 1)
     assert counted(decoder, 2, intervals, 1) == law
     reuse(monkeypatch)
