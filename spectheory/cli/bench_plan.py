@@ -11,7 +11,14 @@ import numpy as np
 from spectheory.cli.bench_cells import Choice, run_choice
 from spectheory.cost.latency import LatencyTable, measure_latency
 from spectheory.cost.planner import Branching, best_plan, sequences
-from spectheory.cost.speedup import PHASES, StepCost, mean_cost, starts_along, tree_size
+from spectheory.cost.speedup import (
+    PHASES,
+    StepCost,
+    acceptance_for,
+    mean_cost,
+    starts_along,
+    tree_size,
+)
 from spectheory.decoding.foresight import LoggedAcceptance, logged_acceptance
 from spectheory.decoding.session import Nodes
 from spectheory.drafting.scheme import scheme
@@ -23,6 +30,9 @@ if TYPE_CHECKING:
 
 LONGEST = 6
 """Longest draft that is considered."""
+
+GOALS = (1.0, 1.6)
+"""Ratios to plain decoding for which the acceptance that they take is told."""
 
 PROBES = (1, 4)
 """Lengths of the drafts whose costs are measured; those of others lie on the line through them."""
@@ -96,7 +106,8 @@ def plan(
 
     Returns:
         ``branching``, ``tokens`` a step, ``ratio`` to plain decoding, ``step`` seconds by phase.
-        A ratio below 1 says that the planner would not draft.
+        A ratio below 1 says that the planner would not draft. ``needed``: for each of `GOALS` the
+        acceptance that it takes where every level is drafted; see `acceptance_for`.
     """
     short, long = (
         StepCost(
@@ -109,16 +120,18 @@ def plan(
         for one in calibrations
     ]
     most = latency.tokens[-1] - 1
-    expected = {}
+    expected, full = {}, []
     for tree in sequences([choice.k], LONGEST):
         if tree_size(tree) <= most:
             step = short.towards(long, (len(tree) - PROBES[0]) / (PROBES[1] - PROBES[0]))
             tokens, verify = along(logged, tree, lambda size: latency(1 + size, context))
             expected[tree] = tokens, replace(step, verify=verify)
+            full.append(replace(step, verify=latency(1 + tree_size(tree), context)))
     best = best_plan(
         expected, lambda tree: expected[tree][0], lambda tree: expected[tree][1], plain
     )
-    return {**best._asdict(), "step": asdict(best.step)}
+    needed = [acceptance_for(goal, full, plain) for goal in GOALS]
+    return {**best._asdict(), "step": asdict(best.step), "needed": needed}
 
 
 def along(

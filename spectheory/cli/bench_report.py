@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spectheory.cli.bench_cells import PLAIN, Cell, Choice
+from spectheory.cli.bench_plan import GOALS
 from spectheory.cost.speedup import PHASES, StepCost, split_gap
 
 if TYPE_CHECKING:
@@ -142,6 +143,10 @@ CAPTION = (
     "ratio: speed over plain decoding, median of paired prompts with its 95 % interval; "
     "*: strongest baseline; ms: means of a step"
 )
+NEEDED = (
+    "Acceptance at each level, given those above, beside the constant one that a ratio to plain "
+    "decoding would take at the measured costs, with the best number of levels in brackets:"
+)
 COLUMNS = (
     *("T", "configuration", "tree", "tokens/s", "ratio", "to strongest", "predicted"),
     *("tokens/pass", "draft ms", "verify ms", "sample ms", "host ms"),
@@ -168,6 +173,18 @@ def page(document: dict[str, Any]) -> str:
             shown = [f"{value:.2f}" for value in parts]
             name = f"| {entry['temperature']:g} | {entry['name']} | "
             lines.append(name + " | ".join(shown) + " |")
+        lines += ["", NEEDED, ""]
+        goals = " | ".join(f"for {goal:g}" for goal in GOALS)
+        lines += [f"| T | configuration | accepted, by level | {goals} |"]
+        lines += ["|---" * (3 + len(GOALS)) + "|"]
+        for entry in against:
+            accepted = ", ".join(f"{rate:.2f}" for rate in entry["conditional_acceptance"])
+            goals = " | ".join(
+                f"{found[0]:.2f} ({found[1]})" if found else "none is enough"
+                for found in entry["needed_acceptance"]
+            )
+            name = f"| {entry['temperature']:g} | {entry['name']} | "
+            lines.append(f"{name}{accepted} | {goals} |")
     greedy = [e for e in entries if "greedy" in e]
     if greedy:
         lines += ["", "Texts at temperature 0 beside plain decoding's:", ""]
@@ -260,5 +277,6 @@ def _against(
         "predicted_ratio": plan["ratio"],
         "predicted_tokens_per_call": plan["tokens"],
         "predicted_step_seconds": plan["step"],
+        "needed_acceptance": plan["needed"],
         "measured_over_predicted": gap._asdict(),
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 
 from spectheory.errors import InputError
 
@@ -116,6 +117,39 @@ def speedup(tokens: float, step: StepCost, plain: StepCost) -> float:
     '0x1.5555555555555p+0'
     """
     return tokens * plain.total / step.total
+
+
+def acceptance_for(
+    ratio: float, steps: Sequence[StepCost], plain: StepCost
+) -> tuple[float, int] | None:
+    """The lowest acceptance, the same at every level, that gives a speed-up, and with what length.
+
+    Args:
+        ratio: speed-up over plain decoding.
+        steps: cost of a step with one level of drafts, with two, ..
+        plain: cost of a step of plain decoding.
+
+    Returns:
+        The acceptance and the number of levels; None if no acceptance is enough.
+
+    >>> free = [StepCost(draft=0.0, verify=1.0)] * 2
+    >>> acceptance, levels = acceptance_for(1.75, free, StepCost(draft=0.0, verify=1.0))
+    >>> round(acceptance, 12), levels
+    (0.5, 2)
+    """
+    found = []
+    for levels, step in enumerate(steps, 1):
+        tokens = ratio * step.total / plain.total
+        if tokens <= 1:
+            found.append((0.0, levels))
+        elif tokens <= levels + 1:
+            root = brentq(_missing, 0.0, 1.0, args=(levels, tokens), xtol=1e-14)
+            found.append((float(root), levels))
+    return min(found, default=None)
+
+
+def _missing(acceptance: float, levels: int, tokens: float) -> float:
+    return expected_tokens([acceptance] * levels) - tokens
 
 
 class Gap(NamedTuple):

@@ -36,7 +36,7 @@ def test_ratios_are_paired_by_prompt():
 def test_a_summary_names_the_strongest_baseline_and_splits_the_gap():
     plain, fast = (Choice(draft, "rejection", 1, 0.0) for draft in ("none", "lookup"))
     step = {"draft": 0.25, "verify": 0.25, "sample": 0.0, "host": 0.0}
-    plan = {"branching": [1], "tokens": 1.5, "ratio": 0.75, "step": step}
+    plan = {"branching": [1], "tokens": 1.5, "ratio": 0.75, "step": step, "needed": [None, None]}
     found = {plain: cells(4.0, 4.0, tokens=2), fast: cells(2.0, 8.0)}
     slow, quick = summarise(found, {fast: plan}, StepCost(draft=0.0, verify=0.25))
     assert (slow["strongest_baseline"], slow["ratio"]["median"]) == ("plain", 1)
@@ -100,6 +100,8 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(run, fol
         if not entry["baseline"]:
             assert entry["predicted_ratio"] > 0
             assert 1 <= entry["tokens_per_call"] <= 1 + len(entry["branching"])
+            needed = [found[0] if found else 2 for found in entry["needed_acceptance"]]
+            assert needed == sorted(needed)
         if entry["temperature"] == 0 and entry["name"] != "plain":
             # An untrained model's logits are close together, but texts are still one or the other.
             assert sum(entry["greedy"].values()) == 2

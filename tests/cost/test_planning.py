@@ -6,6 +6,7 @@ from spectheory.cost.planner import best_plan, chains, sequences
 from spectheory.cost.speedup import (
     PHASES,
     StepCost,
+    acceptance_for,
     expected_tokens,
     speedup,
     split_gap,
@@ -62,6 +63,19 @@ def test_steps_along_a_text_refuse_what_is_none():
         starts_along(np.ones(2), np.ones(2), np.ones(3, int))
     with pytest.raises(InputError, match=r"`later` holds 0.0 to 1.5"):
         starts_along(np.ones(2), np.array([0.0, 1.5]), np.ones(2, int))
+
+
+def test_the_acceptance_that_a_ratio_takes():
+    plain = StepCost(draft=0.0, verify=1.0)
+    steps = [StepCost(draft=0.1 * n, verify=1 + 0.08 * n**1.5) for n in range(1, 7)]
+    for ratio in (1.0, 1.3, 1.6, 2.5):
+        acceptance, levels = acceptance_for(ratio, steps, plain)
+        for n, step in enumerate(steps, 1):
+            reached = speedup(expected_tokens([acceptance] * n), step, plain)
+            assert reached <= ratio + 1e-12
+            assert (n != levels) or reached == pytest.approx(ratio, rel=1e-12)
+    assert acceptance_for(0.5, steps, plain) == (0.0, 1)
+    assert acceptance_for(8, steps, plain) is None
 
 
 def test_latencies_are_interpolated_and_not_extrapolated():

@@ -1,10 +1,11 @@
 import gzip
 import json
+from itertools import pairwise
 
 import pytest
 
 from spectheory.decoding import prompts as module
-from spectheory.decoding.prompts import prompts, spread, stdlib_source
+from spectheory.decoding.prompts import nested, prompts, spread, stdlib_source
 from spectheory.errors import InputError, SourceUnavailable, UnknownName
 
 
@@ -22,6 +23,16 @@ def test_order_and_limit(ten_tasks):
     assert prompts("tasks", 99) == prompts("tasks")
     with pytest.raises(InputError, match="`limit` is 0"):
         prompts("tasks", 0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 80, 164])
+def test_the_first_few_of_a_nested_order_are_spread_over_all(size):
+    order = nested(size)
+    assert sorted(order) == list(range(size))
+    for count in (2, 8, 32):
+        if count < size:
+            gaps = [b - a for a, b in pairwise(sorted([-1, *order[:count], size]))]
+            assert max(gaps) <= 2 * size / count + 1
 
 
 def test_turns_are_joined(tmp_path, monkeypatch):
