@@ -182,7 +182,9 @@ class BenchRun:
         text = np.array([*prompt.tokens, *written.tokens])
         source = self.sources[choice.draft]
         make = partial(calibrate, self.target, source, choice, prompt.tokens, text)
-        found: dict[str, Any] = self.journal.get_or(self._key("calibration", choice, prompt.name), make)
+        found: dict[str, Any] = self.journal.get_or(
+            self._key("calibration", choice, prompt.name), make
+        )
         return found
 
     def _cell(
