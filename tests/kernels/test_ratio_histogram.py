@@ -29,3 +29,13 @@ def test_bins_hold_their_ratios(bins, k):
     for column, law in enumerate((target, draft)):
         expected = np.bincount(bin_of, weights=law, minlength=bins + 3)
         assert np.allclose(mass[:, column], expected, rtol=1e-12, atol=0)
+
+
+def test_the_lowest_entry_is_reported():
+    shift, base, edges = layout(2, 64)
+    target, draft = np.random.default_rng(0).dirichlet(np.ones(1_000), size=2)
+    bin_of, mass = np.empty(1_000, np.uint16), np.empty((len(edges), 2))
+    target[3] = -0.0
+    for place, lowest in ((draft, -0.25), (target, -0.5)):
+        place[700] = lowest
+        assert histogram(target, draft, shift, base, bin_of, mass) == lowest
