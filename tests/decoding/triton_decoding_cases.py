@@ -31,13 +31,7 @@ from spectheory.decoding.tree import ROOT, DraftTree, Origin
 from spectheory.errors import InputError
 
 V = 1100  # two of the kernels' tiles
-SAMPLINGS = [
-    Sampling(),
-    Sampling(0.7),
-    Sampling(0),
-    Sampling(1.3, top_k=7),
-    Sampling(0.7, None, 0.8),
-]
+SAMPLINGS = [Sampling(0.7, top_p=0.8), Sampling(1.3, top_k=7), Sampling(0), Sampling(0.7)]
 SHARP = Sampling(0.1)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -59,7 +53,7 @@ def llamas():
 
 
 def decoded(target, source, rule, executor, branching, samplings=SAMPLINGS):
-    """Requests in ragged batches of three, and what the decoder counted."""
+    """Three requests of other lengths, together, and what the decoder counted."""
     decoder = Decoder(target, source, rule=rule, branching=branching, batch=3, executor=executor)
     requests = [
         Request(
@@ -69,7 +63,7 @@ def decoded(target, source, rule, executor, branching, samplings=SAMPLINGS):
             sampling=samplings[seed % len(samplings)],
             draft_sampling=Sampling(1.2, top_k=None if seed % 2 else 300),
         )
-        for seed in range(4)
+        for seed in range(3)
     ]
     return [done.tokens for done in decoder.generate(requests)], decoder
 
@@ -246,7 +240,7 @@ def pairs(count):
 
 def test_streams_of_the_optimal_rule_follow_the_target(monkeypatch):
     """Sequential test of the joint law of two tokens at false alarm 1e-6, and what it must see."""
-    assert not audit_law(*pairs(120), alpha=1e-6).biased
+    assert not audit_law(*pairs(100), alpha=1e-6).biased
     real = triton_verifier.optimal_iid_on_device
 
     def plain(target, draft, *others):
@@ -254,7 +248,7 @@ def test_streams_of_the_optimal_rule_follow_the_target(monkeypatch):
         return real(target, told, *others)
 
     monkeypatch.setattr(triton_verifier, "optimal_iid_on_device", plain)
-    assert audit_law(*pairs(120), alpha=1e-6).biased
+    assert audit_law(*pairs(100), alpha=1e-6).biased
 
 
 # -- laws and refusals ---------------------------------------------------------------------------
@@ -269,7 +263,7 @@ def test_a_law_given_as_such_keeps_its_zeros_and_its_sums():
     np.testing.assert_allclose(held.dense().cpu().numpy(), [law, law], rtol=1e-15)
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS[1:], ids=str)
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=str)
 def test_kernel_laws_are_the_laws_of_the_rows(sampling):
     logits = np.random.default_rng(0).normal(size=(3, V)) * 3
     rows = LogitRows(torch.as_tensor(logits, device=DEVICE))
