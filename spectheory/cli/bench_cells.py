@@ -152,7 +152,12 @@ def run_peer(
     import torch
     from transformers import CompileConfig, GenerationConfig, StaticCache
 
-    settings: dict[str, Any] = {"max_new_tokens": new_tokens, "pad_token_id": 0}
+    # A token that does not exist ends a text: like ours, all texts are as long.
+    settings: dict[str, Any] = {
+        "max_new_tokens": new_tokens,
+        "pad_token_id": 0,
+        "eos_token_id": target.vocab_size,
+    }
     if peer.temperature:
         settings |= {"do_sample": True, "temperature": peer.temperature, "top_k": 0, "top_p": 1.0}
     _, _, mode = peer.mode.partition(" ")
@@ -183,4 +188,6 @@ def run_peer(
         )
         tokens = made[0, ids.shape[1] :].tolist()
         seconds = time.perf_counter() - start
+    if len(tokens) != new_tokens:
+        raise RuntimeError(f"{peer.mode} emitted {len(tokens)} tokens, not {new_tokens}")
     return Cell(seconds, tokens)

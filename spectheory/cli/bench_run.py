@@ -213,7 +213,7 @@ class BenchRun:
             return make(self.new_tokens)
 
         if isinstance(config, Peer):
-            return self._timed(self._key("peer", config, prompt.name), warm_and_make)
+            return self._timed(self._key("mode", config, prompt.name), warm_and_make)
         return self._timed(self._key("cell", config, list(tree), prompt.name), warm_and_make)
 
     def _key(self, kind: str, *what: Any) -> str:
