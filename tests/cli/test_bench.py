@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from spectheory.cli.bench_cells import Cell, Choice
+from spectheory.cli.bench_cells import Cell, Choice, Peer
 from spectheory.cli.bench_report import greedy_agreement, paired_ratio, summarise
 from spectheory.cost.speedup import StepCost
 
@@ -122,6 +122,21 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(run, fol
     # Of the configurations that had finished, nothing was timed again.
     first, second = (d["configurations"][1]["tokens_per_second"] for d in (document, again))
     assert first == second
+
+
+@pytest.mark.parametrize("mode", ["transformers", "transformers lookup", "transformers assisted:2"])
+def test_transformers_emit_as_many_tokens_as_we_do(mode):
+    """Its own greedy text begins with a token that would end it."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from spectheory.cli.bench_cells import run_choice, run_peer
+    from spectheory.decoding.draft_source import NoDraft
+    from tests.decoding.tiny_drafter import TOKENS, tiny
+
+    target = tiny()
+    plain = run_choice(target, NoDraft(), Choice("none", "rejection", 1, 0.0), (), TOKENS, 12, 0)
+    target.module.generation_config.eos_token_id = plain.tokens[0]
+    assert run_peer(target, Peer(mode, 0.0), TOKENS, 12, 0, room=30).tokens == plain.tokens
 
 
 @pytest.mark.models
