@@ -96,7 +96,7 @@ class BenchRun:
             "device": str(target.module.device),
             "dtype": str(target.module.dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
-            "small_passes": target.small_passes,
+            "small_passes": ",".join(sorted(target.small_passes)) or "library",
         }
         named = ("apart", "longest", "new_tokens", "seed", "repeats")
         settings |= {name: getattr(options, name) for name in named}

@@ -29,7 +29,7 @@ class TransformerModel:
         vocab_size: number of rows of the output head; a padded head counts in full.
         context: most tokens it looks back on; None if its configuration does not say.
         layers: number of transformer layers.
-        small_passes: whether `speed_up` has changed its layers.
+        small_passes: types that `speed_up` lets weights be read in; empty before.
     """
 
     def __init__(self, module: Any, tokenizer: Any, name: str) -> None:
@@ -40,7 +40,7 @@ class TransformerModel:
         config = module.config.get_text_config()
         self.context: int | None = getattr(config, "max_position_embeddings", None)
         self.layers = int(config.num_hidden_layers)
-        self.small_passes = False
+        self.small_passes: set[str] = set()
         self._keeps_columns = "logits_to_keep" in inspect.signature(module.forward).parameters
 
     @classmethod
@@ -179,7 +179,7 @@ class TransformerModel:
         from spectheory.decoding.small_passes import speed_up_small_passes
 
         if not self.small_passes:
-            self.small_passes = speed_up_small_passes(self.module) > 0
+            self.small_passes = speed_up_small_passes(self.module)
 
     def early_exit(self, layer: int) -> EarlyExit:
         """The draft model that stops after ``layer`` layers.

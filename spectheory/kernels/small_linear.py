@@ -2,7 +2,8 @@
 
 A pass over one token is bound by reading the weights. Matrix libraries switch to a kernel that
 packs the weights first as soon as there are two or four rows, and a pass over a short draft then
-costs up to twice as much as one over a single token. Without packing, it need not.
+costs up to twice as much as one over a single token. Without packing, it need not. Weights that
+16 bits hold exactly are read in 16 bits and widened on the way: half the reading, the same sums.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from spectheory.kernels.compiling import compiled
+from spectheory.kernels.widening import widened
 
 MOST_ROWS = 12
 """Beyond about so many rows the pass is bound by arithmetic, and packing pays."""
@@ -24,7 +26,7 @@ def small_linear(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
 
     Args:
         rows: ``(m, n)`` float32, C-contiguous.
-        weight: ``(v, n)`` float32, C-contiguous.
+        weight: ``(v, n)`` float32, C-contiguous; or the bits of 16-bit floats, see `widened`.
         out: ``(m, v)`` float32, written.
 
     >>> out = np.empty((1, 2), np.float32)
@@ -38,7 +40,7 @@ def small_linear(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
         while count - done >= 4:
             a = b = c = d = np.float32(0)
             for i in range(size):
-                w = weight[o, i]
+                w = widened(weight[o, i])
                 a += w * rows[done, i]
                 b += w * rows[done + 1, i]
                 c += w * rows[done + 2, i]
@@ -48,7 +50,7 @@ def small_linear(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
         if count - done == 3:
             a = b = c = np.float32(0)
             for i in range(size):
-                w = weight[o, i]
+                w = widened(weight[o, i])
                 a += w * rows[done, i]
                 b += w * rows[done + 1, i]
                 c += w * rows[done + 2, i]
@@ -56,12 +58,12 @@ def small_linear(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
         elif count - done == 2:
             a = b = np.float32(0)
             for i in range(size):
-                w = weight[o, i]
+                w = widened(weight[o, i])
                 a += w * rows[done, i]
                 b += w * rows[done + 1, i]
             out[done, o], out[done + 1, o] = a, b
         elif count - done == 1:
             a = np.float32(0)
             for i in range(size):
-                a += weight[o, i] * rows[done, i]
+                a += widened(weight[o, i]) * rows[done, i]
             out[done, o] = a
