@@ -7,8 +7,9 @@ truncated, the place where it is cut.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -221,24 +222,66 @@ def truncated(
     >>> truncated(torch.tensor([[0.0, 2.0, 2.0]]), top_p=0.5).dense().tolist()
     [[0.0, 0.5, 0.5]]
     """
-    from spectheory.kernels.truncation import keep_count, keep_mass
+    from spectheory.kernels.truncation import keep_count, keep_mass, scaled
 
-    checked = _checked(logits, temperature, top_k, top_p, torch.float64)
-    parameters = torch.cat([part.double() for part in checked], -1).tolist()
+    size = _vocabulary(logits)
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    none = {"temperature": 1.0, "top_k": size, "top_p": 1.0}
+    each = [_each(name, value, none[name], len(logits)) for name, value in given.items()]
+    tops = logits.amax(-1)
+    _check_tops(tops)
+    rows = logits if logits.dtype == torch.float64 else logits.float()
     laws = torch.empty(logits.shape, dtype=torch.float64)
-    for law, row, (heat, count, nucleus, highest) in zip(laws, logits, parameters, strict=True):
+    for law, row, top, heat, count, nucleus in zip(laws, rows, tops.tolist(), *each, strict=True):
         if not heat:
             law.zero_()[row.argmax()] = 1.0
             continue
-        law.copy_(row).sub_(highest).div_(heat).exp_()
+        scaled(row.numpy(), top, heat, law.numpy())
+        law.exp_()
         law.div_(law.sum())
-        if count < len(law):
+        if count < size:
             keep_count(law.numpy(), int(count))
             law.div_(law.sum())
         if nucleus < 1:
             keep_mass(law.numpy(), nucleus)
             law.div_(law.sum())
     return DenseLaws(laws)
+
+
+RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "temperature": ("numbers >= 0", lambda value: value >= 0),
+    "top_k": ("integers >= 1", lambda value: value >= 1),
+    "top_p": ("numbers in (0, 1]", lambda value: (value > 0) & (value <= 1)),
+}
+"""What the parameters of sampling may be."""
+
+
+def _check_range(name: str, value: float | Tensor) -> None:
+    expected, holds = RANGES[name]
+    inside = holds(value)
+    if not (bool(inside.all()) if isinstance(inside, Tensor) else inside):
+        worst = value[~inside][0].item() if isinstance(value, Tensor) else value
+        raise InputError(f"`{name}` is {worst:g}; expected {expected}")
+
+
+def _each(name: str, value: float | Tensor | None, none: float, rows: int) -> list[float]:
+    """A parameter of each row."""
+    value = none if value is None else value
+    _check_range(name, value)
+    if isinstance(value, Tensor):
+        return list(value.expand(rows).tolist())
+    return [value] * rows
+
+
+def _vocabulary(logits: Tensor) -> int:
+    if logits.ndim < 1 or not logits.shape[-1]:
+        raise ShapeError(f"`logits` has shape {tuple(logits.shape)}; expected (..., V) with V >= 1")
+    return logits.shape[-1]
+
+
+def _check_tops(highest: Tensor) -> None:
+    if not bool(torch.isfinite(highest).all()):
+        raise InputError("`logits` holds NaN or +inf, or a row where every token is masked")
 
 
 def _checked(
@@ -249,24 +292,18 @@ def _checked(
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Temperature, count, nucleus and largest logit, each ``(..., 1)``; see `from_logits`."""
-    if logits.ndim < 1 or not logits.shape[-1]:
-        raise ShapeError(f"`logits` has shape {tuple(logits.shape)}; expected (..., V) with V >= 1")
-    size = logits.shape[-1]
+    size = _vocabulary(logits)
 
-    def each(name: str, value: float | Tensor, kind: torch.dtype, low: float, what: str) -> Tensor:
+    def each(name: str, value: float | Tensor, kind: torch.dtype) -> Tensor:
         given = torch.as_tensor(value, dtype=kind, device=logits.device)
-        if not bool((given >= low).all()):
-            raise InputError(f"`{name}` is {given.min().item():g}; expected {what}")
+        _check_range(name, given)
         return given[..., None].expand(*logits.shape[:-1], 1)
 
-    heat = each("temperature", temperature, dtype, 0.0, "numbers >= 0")
-    count = each("top_k", size if top_k is None else top_k, torch.int64, 1, "integers >= 1")
-    nucleus = each("top_p", 1.0 if top_p is None else top_p, torch.float64, 0.0, "in (0, 1]")
-    if top_p is not None and not bool(((nucleus > 0) & (nucleus <= 1)).all()):
-        raise InputError(f"`top_p` is {nucleus.min().item():g}; expected a number in (0, 1]")
+    heat = each("temperature", temperature, dtype)
+    count = each("top_k", size if top_k is None else top_k, torch.int64)
+    nucleus = each("top_p", 1.0 if top_p is None else top_p, torch.float64)
     highest = logits.amax(-1, keepdim=True).to(dtype)
-    if not bool(torch.isfinite(highest).all()):
-        raise InputError("`logits` holds NaN or +inf, or a row where every token is masked")
+    _check_tops(highest)
     return heat, count.clamp(max=size), nucleus, highest
 
 

@@ -22,6 +22,19 @@ _ROUNDING = 1e-9
 
 
 @compiled(nogil=True)
+def scaled(logits: np.ndarray, highest: float, temperature: float, out: np.ndarray) -> None:
+    """Fill ``out`` ``(V,)`` float64: ``(logits - highest) / temperature``, in one pass.
+
+    >>> out = np.empty(2)
+    >>> scaled(np.array([1.0, 3.0], np.float32), 3.0, 0.5, out)
+    >>> out.tolist()
+    [-4.0, 0.0]
+    """
+    for x in range(logits.shape[0]):
+        out[x] = (np.float64(logits[x]) - highest) / temperature
+
+
+@compiled(nogil=True)
 def _leading(law: np.ndarray, count: int, mass: float) -> np.ndarray:
     """Tokens of positive probability, most probable first, ties by index.
 
