@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spectheory.decoding.decoder import Decoder, Request
+from spectheory.decoding.grouped_heads import uncopied_groups
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.verifier import Block
 
@@ -176,7 +177,8 @@ def run_peer(
         extra = {"past_key_values": StaticCache(config=target.module.config, max_cache_len=room)}
     ids = torch.from_numpy(np.asarray(prompt, dtype=np.int64))[None].to(target.module.device)
     devices = [ids.device] if ids.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+    groups = uncopied_groups(ids.device.type)
+    with torch.random.fork_rng(devices=devices), warnings.catch_warnings(), groups:
         warnings.simplefilter("ignore")  # advice about its own arguments
         torch.manual_seed(seed)
         start = time.perf_counter()

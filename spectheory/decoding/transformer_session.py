@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from spectheory.decoding.cache import RaggedCache
+from spectheory.decoding.grouped_heads import uncopied_groups
 from spectheory.decoding.session import HeadTokens, LogitRows, Nodes, PrunedRows, Rows
 from spectheory.errors import InputError, ModelFailure
 
@@ -144,7 +145,8 @@ class TransformerSession:
                 self._cache.lengths[text] + self._depths[text][pending[text] :]
             )
         try:
-            with torch.inference_mode(), self._watching(batch):
+            groups = uncopied_groups(self._device.type)
+            with torch.inference_mode(), self._watching(batch), groups:
                 return self._forward(
                     torch.tensor(columns, dtype=torch.int64, device=self._device),
                     input_ids=torch.from_numpy(tokens).to(self._device),

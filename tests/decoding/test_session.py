@@ -1,5 +1,7 @@
 """Sessions of small untrained transformers: trees, ragged batches, rollback, faults."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -170,3 +172,34 @@ def test_rows_of_a_pruned_head_are_those_of_masked_logits(sampling):
             law = other.law(row, sampling)
             np.testing.assert_allclose(one.law(row, sampling), law, atol=1e-15)
             assert law.shape == one.law(row, sampling).shape
+
+
+def test_grouped_keys_are_not_copied_for_each_head(monkeypatch):
+    from transformers.integrations import sdpa_attention
+
+    from spectheory.decoding import transformer_session
+    from spectheory.decoding.grouped_heads import SWITCH, uncopied_groups
+
+    monkeypatch.delenv(SWITCH, raising=False)
+    copied = []
+    copy = sdpa_attention.repeat_kv
+    monkeypatch.setattr(
+        sdpa_attention, "repeat_kv", lambda *given: (copied.append(given[1]), copy(*given))[1]
+    )
+
+    def read():
+        [rows] = built("llama").session(1).extend([Nodes([7, 8, 9], [-1, -1, 0], 3)])
+        return rows.logits
+
+    found = read()
+    assert not copied
+    assert SWITCH not in os.environ
+    monkeypatch.setattr(
+        transformer_session, "uncopied_groups", lambda _: uncopied_groups("another device")
+    )
+    torch.testing.assert_close(found, read(), rtol=0, atol=1e-6)
+    assert copied == [2] * 6  # keys and values of three layers
+    monkeypatch.setenv(SWITCH, "0")  # what a user has set stays
+    with uncopied_groups("cpu"):
+        assert os.environ[SWITCH] == "0"
+    assert os.environ[SWITCH] == "0"
