@@ -2,8 +2,8 @@
 
 A pass over one token is bound by reading the weights. Matrix libraries switch to a kernel that
 packs the weights first as soon as there are two or four rows, and a pass over a short draft then
-costs up to twice as much as one over a single token. Without packing, it need not. Weights that
-16 bits hold exactly are read in 16 bits and widened on the way: half the reading, the same sums.
+costs up to twice as much as one over a single token. Without packing, it need not. This is for
+weights that need all 32 bits; most do not, see `spectheory.kernels.tiled_linear`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from spectheory.kernels.compiling import compiled
-from spectheory.kernels.widening import widened
-
-MOST_ROWS = 12
-"""Beyond about so many rows the pass is bound by arithmetic, and packing pays."""
 
 
 @compiled(fastmath=True, error_model="numpy", nogil=True)
@@ -26,7 +22,7 @@ def small_linear(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
 
     Args:
         rows: ``(m, n)`` float32, C-contiguous.
-        weight: ``(v, n)`` float32, C-contiguous; or the bits of 16-bit floats, see `widened`.
+        weight: ``(v, n)`` float32, C-contiguous.
         out: ``(m, v)`` float32, written.
 
     >>> out = np.empty((1, 2), np.float32)
@@ -40,7 +36,7 @@ def small_linear(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
         while count - done >= 4:
             a = b = c = d = np.float32(0)
             for i in range(size):
-                w = widened(weight[o, i])
+                w = weight[o, i]
                 a += w * rows[done, i]
                 b += w * rows[done + 1, i]
                 c += w * rows[done + 2, i]
@@ -50,7 +46,7 @@ def small_linear(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
         if count - done == 3:
             a = b = c = np.float32(0)
             for i in range(size):
-                w = widened(weight[o, i])
+                w = weight[o, i]
                 a += w * rows[done, i]
                 b += w * rows[done + 1, i]
                 c += w * rows[done + 2, i]
@@ -58,12 +54,12 @@ def small_linear(rows: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
         elif count - done == 2:
             a = b = np.float32(0)
             for i in range(size):
-                w = widened(weight[o, i])
+                w = weight[o, i]
                 a += w * rows[done, i]
                 b += w * rows[done + 1, i]
             out[done, o], out[done + 1, o] = a, b
         elif count - done == 1:
             a = np.float32(0)
             for i in range(size):
-                a += widened(weight[o, i]) * rows[done, i]
+                a += weight[o, i] * rows[done, i]
             out[done, o] = a

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from spectheory.kernels.tiled_linear import LANES, starts, widens_halves
+
+torch = pytest.importorskip("torch")
+
+from spectheory.decoding import small_passes  # noqa: E402
+
+NAMES = [
+    "float32",
+    "bfloat16",
+    pytest.param(
+        "float16", marks=pytest.mark.skipif(not widens_halves(), reason="no instruction for halves")
+    ),
+]
+
+
+def linear(name, features, bias=True):
+    """A layer whose weights a type holds exactly, and no smaller type does."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(24, features, bias=bias)
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.to(getattr(torch, name)))
+        # 1 + 2^-10 is a float16 but not a bfloat16; 2^-30 is the other way round.
+        layer.weight[-1, -1] = 2.0**-30 if name == "bfloat16" else 1 + 2.0**-10
+    return layer
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_torch_layer_takes_a_kernel_for_few_rows_only(name, bias, monkeypatch):
+    layer = linear(name, 50, bias)
+    ran = []
+
+    def counted(kernel):
+        def run(rows, *rest):
+            ran.append(len(rows))
+            kernel(rows, *rest)
+
+        return run
+
+    for kernel in ("small_linear", "tiled_linear"):
+        monkeypatch.setattr(small_passes, kernel, counted(getattr(small_passes, kernel)))
+    most = 12 if name == "float32" else 32
+    batches = [torch.randn(1, count, 24) for count in (1, 3, most, most + 1)]
+    with torch.inference_mode():
+        before = [layer(batch) for batch in batches]
+    changed = torch.nn.Sequential(layer, torch.nn.ReLU())
+    assert small_passes.speed_up_small_passes(changed) == {name}
+    with torch.inference_mode():
+        after = [layer(batch) for batch in batches]
+    for one, other in zip(before, after, strict=True):
+        assert one.shape == other.shape
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert ran == [1, 3, most]
+    layer(batches[0]).sum().backward()  # training goes its old way
+    assert layer.weight.grad is not None
+    assert len(ran) == 3
+
+
+def test_a_layer_that_is_not_float32_stays_as_it_is():
+    half = torch.nn.Linear(4, 4, dtype=torch.bfloat16)
+    assert small_passes.speed_up_small_passes(half) == set()
+    assert "forward" not in vars(half)
+
+
+@pytest.mark.parametrize("features", [LANES, 3000])
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_tiles_hold_the_weights(name, features):
+    layer = linear(name, features)
+    weights = small_passes.tiled(layer.weight)
+    assert weights.dtype == getattr(torch, name)
+    values = torch.from_numpy(weights.values).view(weights.dtype).float().numpy()
+    for first, tile in zip(starts(features), values, strict=True):
+        own = layer.weight.detach().numpy()[first : first + LANES]
+        np.testing.assert_array_equal(tile.T, own)
+
+
+def test_too_few_outputs_for_a_tile_are_read_as_they_are():
+    assert small_passes.tiled(linear("bfloat16", LANES - 1).weight).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_weights_that_change_are_no_longer_read_from_tiles(name):
+    layer = linear(name, 3000)
+    inputs = torch.randn(2, 24)
+    with torch.inference_mode():
+        usual = layer(inputs)
+        small_passes.speed_up_small_passes(layer)
+        torch.testing.assert_close(layer(inputs), usual, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        layer.weight[2999, 0] += 1 / 3
+        changed = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
+        torch.testing.assert_close(layer(inputs), changed, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(changed[:, 2999], usual[:, 2999], atol=1e-3)
+    assert small_passes.tiled(layer.weight).dtype == torch.float32
