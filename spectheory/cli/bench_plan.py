@@ -122,10 +122,11 @@ def plan(
     most = latency.tokens[-1] - 1
     expected, full = {}, []
     for tree in sequences([choice.k], LONGEST):
-        if tree_size(tree) <= most:
-            step = short.towards(long, (len(tree) - PROBES[0]) / (PROBES[1] - PROBES[0]))
+        step = short.towards(long, (len(tree) - PROBES[0]) / (PROBES[1] - PROBES[0]))
+        if max(int(nodes_along(one, tree).max()) for one in logged) <= most:
             tokens, verify = along(logged, tree, lambda size: latency(1 + size, context))
             expected[tree] = tokens, replace(step, verify=verify)
+        if tree_size(tree) <= most:
             full.append(replace(step, verify=latency(1 + tree_size(tree), context)))
     best = best_plan(
         expected, lambda tree: expected[tree][0], lambda tree: expected[tree][1], plain
@@ -145,15 +146,26 @@ def along(
         verify: seconds of a pass with so many draft tokens.
     """
     tokens, steps, seconds = 0, 0.0, 0.0
-    for first, later, offered in logged:
-        left = np.arange(len(first))[::-1]
-        levels = np.minimum(np.minimum(offered, len(branching)), left)
-        starts = starts_along(first, later, levels)
-        tokens, steps = tokens + len(first), steps + float(starts.sum())
-        for drafted in set(levels.tolist()):
-            weight = float(starts[levels == drafted].sum())
-            seconds += weight * verify(tree_size(branching[:drafted]))
+    for one in logged:
+        starts = starts_along(one.first, one.later, levels_along(one, branching))
+        tokens, steps = tokens + len(starts), steps + float(starts.sum())
+        nodes = nodes_along(one, branching)
+        for size in set(nodes.tolist()):
+            seconds += float(starts[nodes == size].sum()) * verify(size)
     return tokens / steps, seconds / steps
+
+
+def levels_along(logged: LoggedAcceptance, branching: Branching) -> np.ndarray:
+    """``(n,)`` levels drafted at each position: as far as the source goes, and the text."""
+    left = np.arange(len(logged.first))[::-1]
+    return np.minimum(np.minimum(logged.offered, len(branching)), left)
+
+
+def nodes_along(logged: LoggedAcceptance, branching: Branching) -> np.ndarray:
+    """``(n,)`` draft tokens at each position, apart from draws that agree by chance."""
+    levels = levels_along(logged, branching)
+    sizes = np.array([tree_size(branching[:drafted]) for drafted in range(len(branching) + 1)])
+    return np.where(logged.alike, levels, sizes[levels])
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -183,7 +183,7 @@ class BenchRun:
         source = self.sources[choice.draft]
         make = partial(calibrate, self.target, source, choice, prompt.tokens, text)
         found: dict[str, Any] = self.journal.get_or(
-            self._key("calibration", choice, prompt.name), make
+            self._key("calibrated", choice, prompt.name), make
         )
         return found
 

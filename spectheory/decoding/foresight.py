@@ -33,11 +33,14 @@ class LoggedAcceptance(NamedTuple):
         later: ``(n,)`` the same with one draft, as below the first level of k sequences.
         offered: ``(n,)`` levels that are drafted at most; those up to the end of the text if there
             is no limit.
+        alike: ``(n,)`` bool, whether all k drafts are the same token, as copies are: they share
+            the nodes of one chain.
     """
 
     first: np.ndarray
     later: np.ndarray
     offered: np.ndarray
+    alike: np.ndarray
 
 
 class LawsAt(NamedTuple):
@@ -97,10 +100,12 @@ def logged_acceptance(
     )
     size = len(text) - start
     first, later, offered = np.zeros(size), np.zeros(size), np.zeros(size, dtype=np.int64)
+    alike = np.zeros(size, dtype=bool)
     for row, (law, draft, levels) in enumerate(laws):
         offered[row] = min(levels, size - row)
         if draft is None:
             continue
+        alike[row] = float(draft.max()) == 1
         for k_here, rates in ((k, first), (1, later)):
             found = rule.rates(law, draft, k_here, scheme.key)
             if found is None:
@@ -108,7 +113,7 @@ def logged_acceptance(
                     f"rule `{rule.key}` has no closed-form acceptance under `{scheme.key}`"
                 )
             rates[row] = min(1.0, float(found.acceptance))
-    return LoggedAcceptance(first, later, offered)
+    return LoggedAcceptance(first, later, offered, alike)
 
 
 def laws_along(

@@ -60,6 +60,7 @@ def test_where_nothing_is_drafted_nothing_is_accepted():
         assert found.first[row] == pytest.approx(target.law(text[:t])[text[t]], abs=1e-14)
     # Behind 0 1 2 0 came 1 2 0, but the text ends two tokens on.
     assert found.offered.tolist() == [0, 0, 2, 1]
+    assert found.alike.tolist() == [False, False, True, True]
 
 
 def test_decoding_accepts_what_the_log_of_its_text_says():
