@@ -1,8 +1,8 @@
 """What passes over a few tokens cost on CPU, by how weights and grouped keys are read.
 
-``python -m sims.small_passes`` times passes of SmolLM2 over 1 to 12 tokens behind texts of two
+``python -m sims.small_passes`` times passes of SmolLM2 over 1 to 32 tokens behind texts of two
 lengths, all ways in turns in one run: transformers as it comes, with keys and values of grouped
-heads left uncopied, and with weights that our kernel reads in 32 and in 16 bits. Times are the
+heads left uncopied, and with weights that our kernels read in 32 and in 16 bits. Times are the
 thread's own processor time. The table goes to sims/tables/small_passes.md.
 """
 
@@ -49,7 +49,7 @@ WAYS = (
     Way("as it comes", copies=True, kernel=False, narrow=False),
     Way("groups uncopied", copies=False, kernel=False, narrow=False),
     Way("and weights in 32 bits", copies=False, kernel=True, narrow=False),
-    Way("and weights in 16 bits", copies=False, kernel=True, narrow=True),
+    Way("and tiles of 16-bit weights", copies=False, kernel=True, narrow=True),
 )
 
 
@@ -66,7 +66,7 @@ class Config:
 
     model: str = "smollm2"
     texts: tuple[int, ...] = (128, 1024)
-    counts: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 12)
+    counts: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32)
     rounds: int = 15
 
 
@@ -134,8 +134,9 @@ def table(config: Config, rows: Sequence[str]) -> str:
         f"`python -m sims.small_passes`: {config.model} in float32, one thread, medians of "
         f"{config.rounds} turns in milliseconds of processor time, in brackets the speed over "
         "transformers as it comes (median of ratios within turns). Ways add up from left to right: "
-        "keys and values of grouped heads left uncopied, then linear layers by our kernel with "
-        "weights read in 32 bits, then in the 16 bits that hold them exactly.",
+        "keys and values of grouped heads left uncopied, then linear layers by our kernels, with "
+        "weights read in 32 bits (up to 12 rows), then with tiles of the 16 bits that hold them "
+        "exactly (up to 32 rows).",
         "",
         f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"transformers {transformers.__version__}.",

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from spectheory.decoding.draft_source import DraftSource
     from spectheory.decoding.transformer import TransformerModel
 
-RULES = ("rejection", "block", "recursive:2", "k_seq:2", "k_seq:4", "optimal_iid:2")
+RULES = ("rejection", "block", "k_seq:4", "recursive:4", "optimal_iid:2", "optimal_iid:4")
 """Default rules; a number after the colon is k."""
 
 QUICK = {"limit": 2, "apart": 1, "new_tokens": 32, "repeats": 3}
-QUICK_RULES = ("rejection", "block")
+QUICK_RULES = ("rejection", "block", "optimal_iid:4")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
