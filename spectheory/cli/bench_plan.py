@@ -34,6 +34,9 @@ LONGEST = 6
 GOALS = (1.0, 1.6)
 """Ratios to plain decoding for which the acceptance that they take is told."""
 
+WARM_UP = 8
+"""Tokens emitted untimed before any are timed: the first ones may wait for a compiler."""
+
 PROBES = (1, 4)
 """Lengths of the drafts whose costs are measured; those of others lie on the line through them."""
 
@@ -87,11 +90,14 @@ def calibrate(
         sampling=sampling,
         draft_sampling=drawn,
     )
-    costs = []
-    for levels in PROBES:
+
+    def step(levels: int, new_tokens: int) -> StepCost:
         tree = (choice.k, *(1,) * (levels - 1))
-        cell = run_choice(target, source, choice, tree, prompt, len(text) - len(prompt), seed=0)
-        costs.append(asdict(mean_cost(cell.phases, cell.calls)))
+        cell = run_choice(target, source, choice, tree, prompt, new_tokens, seed=0)
+        return mean_cost(cell.phases, cell.calls)
+
+    step(PROBES[-1], WARM_UP)
+    costs = [asdict(step(levels, len(text) - len(prompt))) for levels in PROBES]
     return {**{name: rates.tolist() for name, rates in logged._asdict().items()}, "steps": costs}
 
 

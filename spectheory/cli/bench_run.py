@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spectheory.cli.bench_cells import PLAIN, Cell, Choice, Peer, run_choice, run_peer
-from spectheory.cli.bench_plan import calibrate, plan, target_latency
+from spectheory.cli.bench_plan import WARM_UP, calibrate, plan, target_latency
 from spectheory.cli.journal import Journal
 from spectheory.cost.latency import LatencyTable
 from spectheory.cost.speedup import StepCost
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 MOST_TOKENS = 17
 """Widest pass whose latency is measured."""
-
-
-WARM_UP = 8
-"""Tokens that each configuration emits untimed, first of all."""
 
 
 class Prompt(NamedTuple):
@@ -166,17 +162,17 @@ class BenchRun:
 
     def _written(self, plain: Choice, prompt: Prompt) -> Cell:
         """Plain decoding of a prompt set apart: the text that plans are made on."""
-        make = partial(
-            run_choice,
-            self.target,
-            self.sources["none"],
-            plain,
-            (),
-            prompt.tokens,
-            self.new_tokens,
-            prompt.seed,
-        )
-        return self._timed(self._key("apart", plain, prompt.name), make)
+
+        def make(new_tokens: int) -> Cell:
+            return run_choice(
+                self.target, self.sources["none"], plain, (), prompt.tokens, new_tokens, prompt.seed
+            )
+
+        def warm_and_make() -> Cell:
+            make(min(WARM_UP, self.new_tokens))
+            return make(self.new_tokens)
+
+        return self._timed(self._key("apart", plain, prompt.name), warm_and_make)
 
     def _calibrated(self, choice: Choice, prompt: Prompt, written: Cell) -> dict[str, Any]:
         text = np.array([*prompt.tokens, *written.tokens])
