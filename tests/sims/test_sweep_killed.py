@@ -114,12 +114,14 @@ def test_a_killed_worker_of_a_dask_cluster_changes_no_number_and_loses_no_finish
     assert polars.read_parquet(tmp_path / "table.parquet").equals(table)
     calls = [eval(line) for line in (tmp_path / "calls").read_text().splitlines()]
     assert len({process for process, _ in calls}) >= 2
-    finished = rows((tmp_path / "finished").read_text())
+    finished = (tmp_path / "finished").read_text()
     later = [cell for _, cell in calls[int((tmp_path / "killed").read_text()) :]]
-    assert finished
+    assert rows(finished)
     assert FATAL in later
-    assert not set(finished) & set(later)
+    # What the dead worker still held for the scheduler may be computed again; each cell is kept
+    # once, and those that were finished as they were.
     (ledger,) = (tmp_path / "ledger").iterdir()
+    assert ledger.read_text().startswith(finished[: finished.rindex("\n") + 1])
     assert sorted(rows(ledger.read_text())) == sorted(SMALL.cells())
 
 
