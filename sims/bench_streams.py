@@ -43,19 +43,16 @@ class Text(NamedTuple):
 
 
 def texts(journal: Path) -> tuple[dict[str, Any], list[Text]]:
-    """Settings of a run, and its texts that were sampled at temperature 1."""
+    """Settings of a run, and the texts that our decoder sampled at temperature 1."""
     settings, found = dict[str, Any](), []
     for line in journal.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         kind, settings, *what = json.loads(entry["key"])
-        if kind == "cell":
-            (draft, rule, _, temperature, _), tree, prompt = what
-            name = f"{draft} {rule} {'-'.join(map(str, tree))}" if tree else "plain"
-        elif kind == "mode":
-            (name, temperature), prompt = what
-        else:
+        if kind != "cell":
             continue
+        (draft, rule, _, temperature, _), tree, prompt = what
         if temperature == 1:
+            name = f"{draft} {rule} {'-'.join(map(str, tree))}" if tree else "plain"
             found.append(Text(name, prompt, entry["value"]["tokens"]))
     return settings, found
 
