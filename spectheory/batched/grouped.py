@@ -25,6 +25,7 @@ class BatchedGrouped(LadderRule):
     """
 
     key: ClassVar[str] = "grouped"
+    pools: ClassVar[bool] = False
 
     def __init__(self, groups: StaticGroups = PAIRED_IDS) -> None:
         self.groups = groups

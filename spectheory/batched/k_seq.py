@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -56,21 +57,20 @@ def slowdown(target: Tensor, draft: Tensor, k: int) -> Tensor:
     """
     if target.device.type == "cpu" and target.dtype == torch.float64:
         # NumPy's calls on a few numbers are ten times cheaper than torch's.
-        p, q = (np.ascontiguousarray(law.numpy()) for law in (target, draft))
-        return torch.as_tensor(_root(p, q, k, _sums_on_host))
-    return _root(target, draft, k, _sums)
+        p, q = target.numpy(), draft.numpy()
+        return torch.as_tensor(_root(np.ones((len(p), 1)), k, _sums_on_host(p, q, k)))
+    return _root(torch.ones_like(target[:, :1]), k, partial(_sums, target, draft))
 
 
-def _root(target: Any, draft: Any, k: int, sums: Callable[[Any, Any, Any], tuple[Any, Any]]) -> Any:
-    """`slowdown` of arrays or tensors."""
-    xp = namespace(target)
-    rounding = 8 * xp.finfo(target.dtype).eps
-    low = xp.ones_like(target[:, :1])
+def _root(low: Any, k: int, sums: Callable[[Any], tuple[Any, Any]]) -> Any:
+    """`slowdown` in arrays or tensors, from a column of ones and `_sums` by rho."""
+    xp = namespace(low)
+    rounding = 8 * xp.finfo(low.dtype).eps
     high = low * k
     rho = low
     at_one: Any = None
     for _ in range(100):
-        met, proposed = sums(target, draft, rho)
+        met, proposed = sums(rho)
         beta = met / rho
         excess = 1 - (1 - beta) ** k - met
         if at_one is None:
@@ -100,11 +100,18 @@ def _sums(target: Tensor, draft: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sums_on_host(
-    target: np.ndarray, draft: np.ndarray, rho: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """`_sums` of float64 arrays."""
-    from spectheory.kernels.clipped_sums import clipped_sums
+    target: np.ndarray, draft: np.ndarray, k: int
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """`_sums` of float64 arrays for any rho in [1, k]."""
+    from spectheory.kernels.clipped_sums import clipped_sums, undecided
 
-    sums = np.empty((len(target), 2))
-    clipped_sums(target, draft, np.ascontiguousarray(rho), sums)
-    return sums[:, :1], sums[:, 1:]
+    batch, size = target.shape
+    parts = np.empty((batch, 2)), np.empty((batch, 2, size)), np.empty(batch, np.int64)
+    undecided(target, draft, float(k), *parts)
+
+    def sums(rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = np.empty((batch, 2))
+        clipped_sums(*parts, rho, found)
+        return found[:, :1], found[:, 1:]
+
+    return sums

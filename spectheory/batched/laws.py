@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,16 +47,29 @@ class Laws(Protocol):
 class DenseLaws:
     """Laws given by their probabilities, such as those a draft was declared with.
 
+    Attributes:
+        law: ``(..., V)``.
+        kept: of each of ``(n, V)`` rows on CPU the tokens that it was cut down to, ascending; None
+            where that is not known.
+
     >>> DenseLaws(torch.tensor([[0.25, 0.75]])).at(torch.tensor([[1, 0]])).tolist()
     [[0.75, 0.25]]
     """
 
     law: Tensor
+    kept: list[np.ndarray] | None = None
 
     @property
     def shape(self) -> torch.Size:
         """``(..., V)``."""
         return self.law.shape
+
+    @property
+    def certain(self) -> list[int] | None:
+        """The one token of each row, where it is known that there is no other."""
+        if self.kept is None or any(len(tokens) > 1 for tokens in self.kept):
+            return None
+        return [int(tokens[0]) for tokens in self.kept]
 
     def __getitem__(self, rows: object) -> DenseLaws:
         return DenseLaws(self.law[rows])
@@ -178,8 +192,9 @@ def greedy(logits: Tensor) -> DenseLaws:
     >>> greedy(torch.tensor([[0.0, 2.0, 1.0, 2.0]])).dense().tolist()
     [[0.0, 1.0, 0.0, 0.0]]
     """
-    hot = torch.zeros(logits.shape, dtype=torch.float64, device=logits.device)
-    return DenseLaws(hot.scatter_(-1, logits.argmax(-1, keepdim=True), 1.0))
+    hot, top = torch.zeros_like(logits, dtype=torch.float64), logits.argmax(-1, keepdim=True)
+    on_host = logits.ndim == 2 and logits.device.type == "cpu"
+    return DenseLaws(hot.scatter_(-1, top, 1.0), list(top.numpy()) if on_host else None)
 
 
 def softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> DenseLaws:
@@ -231,21 +246,26 @@ def truncated(
     tops = logits.amax(-1)
     _check_tops(tops)
     rows = logits if logits.dtype == torch.float64 else logits.float()
-    laws = torch.empty(logits.shape, dtype=torch.float64)
+    laws, kept = torch.empty(logits.shape, dtype=torch.float64), list[np.ndarray]()
     for law, row, top, heat, count, nucleus in zip(laws, rows, tops.tolist(), *each, strict=True):
+        mass = law.numpy()
         if not heat:
-            law.zero_()[row.argmax()] = 1.0
+            kept.append(row.argmax(-1, keepdim=True).numpy())
+            law.zero_()[kept[-1]] = 1.0
             continue
-        scaled(row.numpy(), top, heat, law.numpy())
+        scaled(row.numpy(), top, heat, mass)
         law.exp_()
         law.div_(law.sum())
+        tokens = None
         if count < size:
-            keep_count(law.numpy(), int(count))
-            law.div_(law.sum())
+            tokens = keep_count(mass, int(count))
+            mass[tokens] /= float(law.sum())
         if nucleus < 1:
-            keep_mass(law.numpy(), nucleus)
-            law.div_(law.sum())
-    return DenseLaws(laws)
+            tokens = keep_mass(mass, nucleus)
+            mass[tokens] /= float(law.sum())
+        if tokens is not None:
+            kept.append(np.sort(tokens))
+    return DenseLaws(laws, kept if len(kept) == len(laws) else None)
 
 
 RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {

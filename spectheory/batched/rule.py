@@ -10,7 +10,8 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor
 
 from spectheory.batched.draws import draw
-from spectheory.batched.laws import Laws
+from spectheory.batched.laws import DenseLaws, Laws
+from spectheory.batched.shortlist import shortlist
 from spectheory.discovery import find, named
 from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError, VocabularyMismatch
 from spectheory.verdict import Draw
@@ -31,9 +32,15 @@ class Ladder(NamedTuple):
 
 
 class BatchedRule(ABC):
-    """An executor of the rule with the same key; it draws the same tokens from the same tape."""
+    """An executor of the rule with the same key; it draws the same tokens from the same tape.
+
+    Attributes:
+        pools: whether tokens that the target never emits and that were not drafted may be taken
+            for one; not where the rule reads token ids.
+    """
 
     key: ClassVar[str]
+    pools: ClassVar[bool] = True
 
     @classmethod
     def examples(cls) -> Iterator[BatchedRule]:
@@ -62,7 +69,13 @@ class BatchedRule(ABC):
             ImpossibleDraft: a token outside the vocabulary, or of draft probability 0.
         """
         check(self.definition, target, draft, drafts, uniforms)
-        return self._draw(target, draft, drafts, uniforms)
+        few = None
+        if self.pools and isinstance(target, DenseLaws) and isinstance(draft, DenseLaws):
+            few = shortlist(target, draft, drafts)
+        if few is None:
+            return self._draw(target, draft, drafts, uniforms)
+        place, slot = self._draw(few.target, few.draft, few.drafts, uniforms)
+        return Draw(few.tokens.gather(-1, place[:, None])[:, 0], slot)
 
     @abstractmethod
     def _draw(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
@@ -129,7 +142,7 @@ def check_drafted(draft: Laws, drafts: Tensor, read: Tensor | None = None) -> No
     size = draft.shape[-1]
     if read is not None:
         drafts = drafts.where(read, 0)
-    if bool(((drafts < 0) | (drafts >= size)).any()):
+    if drafts.numel() and not 0 <= int(drafts.amin()) <= int(drafts.amax()) < size:
         raise ImpossibleDraft(
             f"`drafts` holds a token outside 0 to {size - 1}. Padding id, or another tokenizer?"
         )

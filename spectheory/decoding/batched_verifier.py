@@ -91,6 +91,9 @@ class BatchedLevels(LevelByLevel):
         """The token that each request emits where ``count`` drafts were drawn at its node."""
         device = self._place([at.drafted for at in level])
         target = self._laws([at.target for at in level], device)
+        certain = target.certain if isinstance(target, DenseLaws) and self.lossless else None
+        if certain is not None:  # whatever was drafted, as at temperature 0
+            return certain
         if not count:
             tape = np.stack([at.uniforms(Purpose.TOKEN, 1)[0] for at in level])
             return list(map(int, draw(target.dense(), torch.as_tensor(tape, device=device))))

@@ -74,40 +74,46 @@ def _leading(law: np.ndarray, count: int, mass: float) -> np.ndarray:
 
 
 @compiled(nogil=True)
-def _keep(law: np.ndarray, tokens: np.ndarray) -> None:
+def _keep(law: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     kept = law[tokens]
     law[:] = 0.0
     law[tokens] = kept
+    return tokens
 
 
 @compiled(nogil=True)
-def keep_count(law: np.ndarray, count: int) -> None:
+def keep_count(law: np.ndarray, count: int) -> np.ndarray:
     """Set all but the ``count`` most probable tokens to 0, ties going to the lower index.
+
+    Returns what is kept, most probable first; fewer where fewer have any mass.
 
     Args:
         law: ``(V,)`` float64, changed in place; not normalised again.
         count: at least 1.
 
     >>> law = np.array([0.25, 0.5, 0.25])
-    >>> keep_count(law, 2)
+    >>> keep_count(law, 2).tolist()
+    [1, 0]
     >>> law.tolist()
     [0.25, 0.5, 0.0]
     """
-    _keep(law, _leading(law, count, 1.0)[:count])
+    return _keep(law, _leading(law, count, 1.0)[:count])
 
 
 @compiled(nogil=True)
-def keep_mass(law: np.ndarray, mass: float) -> None:
+def keep_mass(law: np.ndarray, mass: float) -> np.ndarray:
     """Set all but the nucleus to 0: the shortest top list of at least that mass, ties by index.
 
-    Sums run from the most probable token on, as in `distributions.top_p`: the sets are equal.
+    Returns the nucleus, most probable first. Sums run from the most probable token on, as in
+    `distributions.top_p`: the sets are equal.
 
     Args:
         law: ``(V,)`` float64 of sum 1, changed in place; not normalised again.
         mass: in (0, 1).
 
     >>> law = np.array([0.2, 0.5, 0.3])
-    >>> keep_mass(law, 0.6)
+    >>> keep_mass(law, 0.6).tolist()
+    [1, 2]
     >>> law.tolist()
     [0.0, 0.5, 0.3]
     """
@@ -116,4 +122,4 @@ def keep_mass(law: np.ndarray, mass: float) -> None:
     while stop < tokens.shape[0] and through < mass:
         through += law[tokens[stop]]
         stop += 1
-    _keep(law, tokens[:stop])
+    return _keep(law, tokens[:stop])

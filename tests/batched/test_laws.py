@@ -86,8 +86,12 @@ def sorted_laws(logits, *parameters):
 )
 def test_truncation_keeps_what_a_sort_keeps(logits, temperature, top_k, top_p):
     rows = torch.as_tensor(logits)
-    law = batched_laws.truncated(rows, temperature, top_k, top_p).dense()
-    assert torch.equal(law, sorted_laws(rows, temperature, top_k, top_p))  # bit for bit
+    laws = batched_laws.truncated(rows, temperature, top_k, top_p)
+    assert torch.equal(laws.dense(), sorted_laws(rows, temperature, top_k, top_p))  # bit for bit
+    cut = temperature == 0 or (top_k or 100) < rows.shape[-1] or (top_p or 1) < 1
+    assert (laws.kept is not None) == cut
+    for law, kept in zip(laws.dense(), laws.kept or (), strict=False):
+        assert kept.tolist() == law.nonzero()[:, 0].tolist()
 
 
 @pytest.mark.parametrize("kind", ["zipf", "flat", "equal", "one token", "masked", "rounded"])

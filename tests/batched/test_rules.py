@@ -7,7 +7,7 @@ import torch
 from spectheory import distributions
 from spectheory.batched.draws import draw, or_target
 from spectheory.batched.k_seq import slowdown
-from spectheory.batched.laws import DenseLaws, from_logits
+from spectheory.batched.laws import DenseLaws, from_logits, truncated
 from spectheory.batched.optimal_iid import BatchedOptimalIid, binned, histogram, ratio_bins
 from spectheory.batched.rejection import BatchedRejection
 from spectheory.batched.rule import Ladder, batched_rule, batched_rules
@@ -45,13 +45,13 @@ def drawn(rule, k, logits, seed=0):
     return target, draft, drafts, generator.random((len(draft), k + 1))
 
 
-def batched(rule, logits, drafts, uniforms):
-    target = from_logits(torch.as_tensor(np.tile(logits[0], (TAPES, 1))), 0.8, top_k=100)
+def batched(rule, logits, drafts, uniforms, make=from_logits):
+    target = make(torch.as_tensor(np.tile(logits[0], (TAPES, 1))), 0.8, top_k=100)
     draft = from_logits(torch.as_tensor(np.tile(logits[1], (TAPES, 1))), 1.1)
     return rule(target, draft, torch.as_tensor(drafts), torch.as_tensor(uniforms))
 
 
-def differing(rule, k, logits):
+def differing(rule, k, logits, make=from_logits):
     """How many requests get another token or slot than by the definition."""
     target, draft, drafts, uniforms = drawn(rule, k, logits)
     if rule.key == "optimal_iid":  # scores, as the plan draws them
@@ -60,14 +60,15 @@ def differing(rule, k, logits):
         token, slot = (np.array(part) for part in zip(*want, strict=True))
     else:
         token, slot = rule.definition.verdict(target, draft, drafts).sample(uniforms)
-    got = batched(rule, logits, drafts, uniforms)
+    got = batched(rule, logits, drafts, uniforms, make)
     same = (got.token.numpy() == token) & (got.slot.numpy() == slot)
     return int((~same).sum()), np.asarray(slot)
 
 
+@pytest.mark.parametrize("make", [from_logits, truncated], ids=["logits", "shortlist"])
 @pytest.mark.parametrize(("rule", "k"), CASES, ids=lambda v: getattr(v, "key", str(v)))
-def test_tokens_are_those_of_the_definition(rule, k, logits):
-    differ, slot = differing(rule, k, logits)
+def test_tokens_are_those_of_the_definition(rule, k, make, logits):
+    differ, slot = differing(rule, k, logits, make)
     assert differ == 0
     assert len(slot) >= 200
 
