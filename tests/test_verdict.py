@@ -73,3 +73,21 @@ def test_inverse_transform_never_returns_a_token_of_mass_zero():
     for uniforms in (np.zeros(2000), np.full(2000, np.nextafter(1, 0)), rng.random(2000)):
         tokens = inverse_transform(law, uniforms)
         assert np.all(np.take_along_axis(law, tokens[:, None], axis=1) > 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_row_by_itself_is_drawn_from_as_in_a_batch(dtype):
+    """A search of the one row finds what comparing every entry of the batch does."""
+    rng = np.random.default_rng(1)
+    law = (rng.random((500, 70)) * (rng.random((500, 70)) < 0.3)).astype(dtype)
+    law[:, 40:] *= dtype(1e-20)  # adds nothing to the running sum
+    law[:, 5] = 0.25
+    exact = np.cumsum(law, axis=-1)  # tapes that hit the edges of intervals
+    tapes = [np.zeros(500), np.full(500, np.nextafter(1, 0)), rng.random(500)]
+    tapes += [exact[:, x].astype(float) / exact[:, -1] for x in (5, 20, 39, 60)]
+    tape = np.minimum(np.stack(tapes, axis=-1), np.nextafter(1, 0))
+    batch = np.stack([inverse_transform(law, tape[:, i]) for i in range(tape.shape[1])], axis=-1)
+    alone = np.stack(
+        [inverse_transform(row, uniforms) for row, uniforms in zip(law, tape, strict=True)]
+    )
+    assert (alone == batch).all()

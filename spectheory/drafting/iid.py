@@ -29,6 +29,8 @@ class IndependentDrafts(DraftScheme):
         return tuples, xp.prod(pick(draft[None, :], xp.asarray(tuples.T)), axis=0)
 
     def _sample(self, draft: Array, k: int, uniforms: Array) -> Array:
+        if draft.ndim == 1:
+            return inverse_transform(draft, uniforms)
         xp = namespace(draft)
         return xp.stack([inverse_transform(draft, uniforms[..., i]) for i in range(k)], axis=-1)
 
