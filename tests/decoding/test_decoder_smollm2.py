@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 from spectheory.audit.stream import StreamAudit
 from spectheory.audit.stream_steps import Steps
+from spectheory.batched.laws import truncated
 from spectheory.decoding.decoder import Decoder, Request
 from spectheory.decoding.draft_source import ModelDraft
+from spectheory.decoding.executors import verifier_for
 from spectheory.decoding.lookup import PromptLookup
 from spectheory.decoding.ngram import NgramModel
 from spectheory.decoding.ngram_draft import NgramDraft
@@ -65,6 +68,33 @@ def test_greedy_text_is_the_plain_greedy_text(smollm2, taught):
     ]:
         decoder = Decoder(smollm2, source, rule="recursive", branching=branching, batch=batch)
         assert [one.tokens for one in decoder.generate(requests)] == plain
+
+
+SAMPLINGS = [Sampling(), Sampling(0.7, top_p=0.9), Sampling(0.8, top_k=50)]
+
+
+@pytest.mark.parametrize("rule", ["rejection", "k_seq", "recursive"])
+def test_sampled_text_of_the_batched_executor_is_the_definition_s(smollm2, taught, rule):
+    branching = (1, 1) if rule == "rejection" else (3, 1)
+    text = smollm2.encode(TEXT)
+    requests = [Request(text, 12, seed=n, sampling=s) for n, s in enumerate(SAMPLINGS)]
+    texts = []
+    for executor in ("definition", "batched"):
+        verifier = verifier_for(rule, smollm2, executor)
+        decoder = Decoder(smollm2, taught, rule=verifier, branching=branching)
+        texts.append([one.tokens for one in decoder.generate(requests)])
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS[1:], ids=str)
+def test_truncated_laws_of_real_logits_are_the_definition_s(smollm2, sampling):
+    """Bit for bit, and with the same list of kept tokens."""
+    logits = torch.from_numpy(smollm2.logits(smollm2.encode(TEXT)))
+    found = truncated(logits, sampling.temperature, sampling.top_k, sampling.top_p)
+    for row, law, kept in zip(logits, found.dense().numpy(), found.kept, strict=True):
+        defined = sampling.of_logits(row).numpy()
+        assert (law == defined).all()
+        assert (kept == np.flatnonzero(defined)).all()
 
 
 def audited(smollm2, taught, rule):
