@@ -23,6 +23,7 @@ class BatchedGreedyOptimal(LadderRule):
     """
 
     key: ClassVar[str] = "greedy_optimal"
+    pools: ClassVar[bool] = False
 
     def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
         p, q = target.dense(), draft.dense()

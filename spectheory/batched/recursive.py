@@ -65,4 +65,5 @@ class BatchedRecursiveWithoutReplacement(BatchedRecursive):
     """
 
     key: ClassVar[str] = "recursive_without_replacement"
+    pools: ClassVar[bool] = False
     replacement: ClassVar[bool] = False

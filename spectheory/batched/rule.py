@@ -36,7 +36,8 @@ class BatchedRule(ABC):
 
     Attributes:
         pools: whether tokens that the target never emits and that were not drafted may be taken
-            for one; not where the rule reads token ids.
+            for one; not where the rule reads token ids, or divides by what drafts leave of the
+            draft's mass, of which a difference from 1 keeps few digits.
     """
 
     key: ClassVar[str]
@@ -66,7 +67,8 @@ class BatchedRule(ABC):
         Raises:
             VocabularyMismatch, ShapeError: axes that do not fit together.
             SchemeMismatch: more or fewer drafts than the rule is defined for.
-            ImpossibleDraft: a token outside the vocabulary, or of draft probability 0.
+            ImpossibleDraft: a token outside the vocabulary, of draft probability 0, or repeated
+                where the rule is for distinct drafts.
         """
         check(self.definition, target, draft, drafts, uniforms)
         few = None
@@ -126,6 +128,7 @@ def check(
             f"{rule.least_drafts} to {most or 'any'}"
         )
     check_drafted(draft, drafts)
+    rule.check_repeats(drafts)
 
 
 def check_drafted(draft: Laws, drafts: Tensor, read: Tensor | None = None) -> None:

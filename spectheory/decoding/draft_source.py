@@ -234,6 +234,9 @@ def draw_below(
 ) -> list[int]:
     """Draw below each node of a level by its law; returns the nodes of the next.
 
+    Where a law has fewer tokens than a scheme of distinct ones should draw, all of them are drawn.
+    How many these are depends on the law alone, so rules keep their output law.
+
     Args:
         rows: row i is the law behind ``nodes[i]``.
         level: depth of the draws, from 0.
@@ -244,7 +247,7 @@ def draw_below(
     for row, node in enumerate(nodes):
         law = rows.law(row, job.sampling)
         copies = tree.copies[node] if node >= 0 else 1
-        drawn = copies * job.branching[level]
+        drawn = scheme.most_drafts(law, copies * job.branching[level])
         key = Key(job.step, Purpose.DRAFT, node + 1)
         tokens = job.tape.drafts(scheme, law, drawn, key)
         below += tree.add(node, tokens, law, Origin(rows, row, job.sampling))

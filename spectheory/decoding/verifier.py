@@ -20,6 +20,7 @@ from spectheory.decoding.tree import ROOT, DraftTree
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.errors import SchemeMismatch
 from spectheory.verification.block import block_verification
+from spectheory.verification.rejection import Rejection
 from spectheory.verification.rule import VerificationRule
 
 
@@ -79,9 +80,10 @@ class Verifier(Protocol):
 class LevelByLevel:
     """A token-level rule, applied from the top of the tree for as long as its output was drafted.
 
-    At a node the drafts are the draws made there. Their laws below depend on the token alone, so
-    whichever draft is output, and also where the residual law hits a drafted token, the walk may
-    go on below it.
+    At a node the drafts are the draws made there; a single one, of a law with no more tokens than
+    that, is verified by rejection if the rule is defined for several only. Their laws below depend
+    on the token alone, so whichever draft is output, and also where the residual law hits a drafted
+    token, the walk may go on below it.
 
     Reference: sun2023spectr, section 4 (sequences); chen2023accelerating for one chain.
     """
@@ -123,7 +125,8 @@ class LevelByLevel:
             if not drawn:
                 key = Key(drafted.step, Purpose.TOKEN, node + 1)
                 return Outcome(path, drafted.tape.token(target, key))
-            verdict = self.rule.verdict(target, tree.laws[node], np.array(drawn))
+            rule = self.rule if len(drawn) >= self.rule.least_drafts else Rejection()
+            verdict = rule.verdict(target, tree.laws[node], np.array(drawn))
             key = Key(drafted.step, Purpose.VERDICT, node + 1)
             token = drafted.tape.output(verdict, key)
             child = tree.child(node, token)

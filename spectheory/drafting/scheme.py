@@ -109,14 +109,23 @@ class DraftScheme(ABC):
                 f"`draft` has shape {tuple(draft.shape)}; scheme `{self.key}` with k = {k} needs "
                 f"one law a slot, (..., {k}, V)"
             )
-        if self.distinct:
-            xp = namespace(draft)
-            support = int(xp.min(xp.sum(xp.astype(draft > 0, xp.int64), axis=-1)))
-            if k > support:
-                raise SupportError(
-                    f"`k` is {k} but a row of `draft` gives positive probability to {support} "
-                    f"tokens only; scheme `{self.key}` draws distinct tokens"
-                )
+        if (most := self.most_drafts(draft, k)) < k:
+            raise SupportError(
+                f"`k` is {k} but a row of `draft` gives positive probability to {most} "
+                f"tokens only; scheme `{self.key}` draws distinct tokens"
+            )
+
+    def most_drafts(self, draft: Array, k: int) -> int:
+        """k, or as many as the scheme can draw from every row of a law if these are fewer.
+
+        >>> import numpy as np
+        >>> scheme("without_replacement").most_drafts(np.array([0.5, 0.5, 0.0]), 3)
+        2
+        """
+        if not self.distinct:
+            return k
+        xp = namespace(draft)
+        return min(k, int(xp.min(xp.sum(xp.astype(draft > 0, xp.int64), axis=-1))))
 
     # -- what a scheme defines ---------------------------------------------------------------
 

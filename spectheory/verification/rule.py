@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple, Protocol
 from spectheory.arrays import Array, is_token, namespace, pick
 from spectheory.discovery import find, named
 from spectheory.distributions import check_pmf, check_same_vocabulary
+from spectheory.drafting.scheme import scheme as scheme_named
 from spectheory.drafting.scheme import slot_law
 from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError
 from spectheory.verdict import Verdict
@@ -90,6 +91,22 @@ class VerificationRule(ABC):
         most = k if self.most_drafts is None else self.most_drafts
         return scheme in self.schemes and self.least_drafts <= k <= most
 
+    def check_repeats(self, drafts: Array) -> None:
+        """Refuse a repeated token where every scheme that the rule's claim covers draws none.
+
+        Raises:
+            ImpossibleDraft: some row of ``(..., k)`` drafts holds a token twice.
+        """
+        if drafts.shape[-1] < 2 or not all(scheme_named(key).distinct for key in self.schemes):
+            return
+        xp = namespace(drafts)
+        ordered = xp.sort(drafts, axis=-1)
+        if bool(xp.any(ordered[..., 1:] == ordered[..., :-1])):
+            raise ImpossibleDraft(
+                f"`drafts` holds a token twice at one position; rule `{self.key}` is for schemes "
+                f"of distinct drafts ({', '.join(self.schemes)}). Drawn with replacement?"
+            )
+
     # -- public, checked ---------------------------------------------------------------------
 
     def verdict(self, target: Array, draft: Array, drafts: Array) -> Verdict:
@@ -102,7 +119,8 @@ class VerificationRule(ABC):
 
         Raises:
             DistributionError, ShapeError, VocabularyMismatch: bad laws.
-            ImpossibleDraft: a token outside the vocabulary, or of draft probability 0.
+            ImpossibleDraft: a token outside the vocabulary, of draft probability 0, or repeated
+                where the rule is for distinct drafts.
             SchemeMismatch: more or fewer drafts than the rule is defined for.
         """
         check_same_vocabulary(target, draft)
@@ -199,6 +217,7 @@ class VerificationRule(ABC):
                     f"a token in slot {i} of `drafts` has probability 0 under `draft`; it was not "
                     "drawn from that law. Was the draft tempered or truncated after sampling?"
                 )
+        self.check_repeats(drafts)
 
 
 @cache

@@ -1,5 +1,7 @@
 """Batched rules draw the tokens of their definitions, tape for tape."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,52 @@ def test_tokens_are_those_of_the_definition(rule, k, make, logits):
     differ, slot = differing(rule, k, logits, make)
     assert differ == 0
     assert len(slot) >= 200
+
+
+@pytest.mark.parametrize("settings", [{"top_k": 4}, {"top_p": 0.5}, {"temperature": 0.02}], ids=str)
+@pytest.mark.parametrize(("rule", "k"), CASES, ids=lambda v: getattr(v, "key", str(v)))
+def test_tokens_are_those_of_the_definition_for_sure_drafts(rule, k, settings):
+    """Drafts from few tokens, and from a law whose mass lies on one: 1e-20 on each other."""
+    logits = _smooth()
+    p, q = (torch.as_tensor(np.tile(part, (TAPES, 1))) for part in logits)
+    draft = truncated(q, **{"temperature": 1.0, **settings}).dense()
+    kind = scheme_of(rule)
+    enough = (draft > 0).sum(-1) >= (k if kind.distinct else 1)
+    p, draft = p[enough], draft[enough]
+    assert len(p) >= 50
+    generator = np.random.default_rng(1)
+    tape = generator.random((len(p), kind.tape_length(k)))
+    drafts, uniforms = kind.sample(draft.numpy(), k, tape), generator.random((len(p), k + 1))
+    target = truncated(p, 0.8, top_k=100)
+    got = rule(target, DenseLaws(draft), torch.as_tensor(drafts), torch.as_tensor(uniforms))
+    if rule.key == "optimal_iid":
+        rows = zip(target.dense().numpy(), draft.numpy(), drafts, uniforms, strict=True)
+        want = [grouped_plan(p, q, k).sample(x, u) for p, q, x, u in rows]
+        token, slot = (np.array(part) for part in zip(*want, strict=True))
+    else:
+        verdict = rule.definition.verdict(target.dense().numpy(), draft.numpy(), drafts)
+        token, slot = verdict.sample(uniforms)
+    np.testing.assert_array_equal(got.token.numpy(), token)
+    np.testing.assert_array_equal(got.slot.numpy(), slot)
+
+
+@pytest.mark.parametrize("key", ["greedy_optimal", "recursive_without_replacement"])
+def test_what_sure_drafts_leave_keeps_its_digits(key):
+    """Drafts with 1e-15 off the first token: their second draft is verified as on fractions."""
+    mass = [Fraction(4, 10), Fraction(3, 10), Fraction(3, 10), Fraction(0)]
+    tail = [Fraction(n, 10**16) for n in (8, 1, 1)]
+    exact = np.array([1 - sum(tail), *tail]), np.array(mass)
+    logits = torch.tensor([[float(m) for m in mass]], dtype=torch.float64).log()
+    target = truncated(logits, 1.0, top_k=3)
+    assert target.kept is not None  # the path on few tokens, for rules that take it
+    draft = DenseLaws(torch.tensor([[float(m) for m in exact[0]]], dtype=torch.float64))
+    verdict = batched_rule(key).definition.verdict(exact[1], exact[0], np.array([0, 1]))
+    taken = float(verdict.accept[1])
+    assert 0.1 < taken < 0.9
+    for second, slot in ((taken - 1e-6, 1), (taken + 1e-6, 2)):
+        tape = torch.tensor([[0.999999, second, 0.5]], dtype=torch.float64)
+        got = batched_rule(key)(target, draft, torch.tensor([[0, 1]]), tape)
+        assert int(got.slot) == slot
 
 
 def test_the_tapes_reach_every_slot():
@@ -165,6 +213,8 @@ def test_bad_calls_are_refused():
         rule(laws, laws, drafts.expand(2, 2), torch.zeros(2, 3).double())
     with pytest.raises(ImpossibleDraft, match="outside"):
         rule(laws, laws, drafts + 4, tape)
+    with pytest.raises(ImpossibleDraft, match="holds a token twice"):
+        batched_rule("greedy_optimal")(laws, laws, drafts.expand(2, 2), torch.zeros(2, 3).double())
     with pytest.raises(ImpossibleDraft, match="probability 0"):
         rule(laws, one, drafts + 1, tape)
 

@@ -83,6 +83,25 @@ def test_without_replacement():
     assert exact_law(decoder, 2) == stream_law(target, 2)
 
 
+@pytest.mark.parametrize("most", [1, 2])
+@pytest.mark.parametrize(
+    ("scheme", "rule"),
+    [
+        ("without_replacement", "recursive_without_replacement"),
+        ("greedy", "greedy_optimal"),
+        ("greedy", "spechub"),
+    ],
+)
+def test_drafts_that_keep_fewer_tokens_than_are_drawn(scheme, rule, most):
+    """A truncated draft law may hold no k distinct tokens: all it has are drafted."""
+    target, draft = models(3, zeros=0.0)
+    count = 2 if rule == "spechub" else 3
+    decoder = Decoder(target, ModelDraft(draft), scheme=scheme, rule=rule, branching=(count,))
+    law = exact_law(decoder, 2, draft_sampling=Sampling(top_k=most))
+    assert law == stream_law(target, 2)
+    assert max(len(path) for path in law) == 2
+
+
 def test_stop_tokens_and_sampling_parameters():
     target, draft = models(3)
     decoder = Decoder(target, ModelDraft(draft), branching=(1, 1))
