@@ -244,11 +244,8 @@ def whole_head(drafter: DistilledDrafter | PrunedHead) -> DistilledDrafter:
 
 
 def _own(module: nn.Module) -> nn.Module:
-    """A trainable copy. A forward pass that was set on the module reads the original's weights."""
-    own = copy.deepcopy(module)
-    for part in own.modules():
-        part.__dict__.pop("forward", None)
-    return own.requires_grad_(True)
+    """A trainable copy."""
+    return copy.deepcopy(module).requires_grad_(True)
 
 
 def _at(layer: nn.Module, index: int) -> nn.Module:

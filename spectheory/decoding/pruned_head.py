@@ -59,7 +59,8 @@ class PrunedHead:
         self.tokenizer = draft.tokenizer
         head = draft.target.module.get_output_embeddings()
         index = torch.from_numpy(kept).to(head.weight.device)
-        self._head = torch.nn.Linear(*head.weight.shape[::-1], bias=False, device="meta")
+        size = head.weight.shape[-1]
+        self._head = torch.nn.Linear(size, len(kept), bias=False, device="meta")
         with torch.no_grad():
             self._head.weight = torch.nn.Parameter(head.weight[index], requires_grad=False)
             if getattr(head, "bias", None) is not None:

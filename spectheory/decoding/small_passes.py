@@ -5,8 +5,10 @@ Imports torch: load this module where a model is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
@@ -19,28 +21,16 @@ BITS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
 """Integer types that stand for 16-bit floats in compiled code."""
 
 
-class Weights(NamedTuple):
-    """Weights for a kernel.
-
-    Attributes:
-        dtype: the type that they are read in.
-        kernel: called with rows, values and the output.
-        values: its array.
-        most_rows: with more, the kernel was measured to be no faster than matrix libraries.
-    """
-
-    dtype: torch.dtype
-    kernel: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
-    values: np.ndarray
-    most_rows: int
-
-
 def speed_up_small_passes(module: nn.Module, narrow: bool = True) -> set[str]:
     """Let the float32 CPU linear layers of a module use our kernels for few rows.
 
     Weights stay where they are; larger inputs, and inputs that need gradients, take the old path.
-    Logits change by rounding only, for whoever runs the module. A layer whose weights change
-    afterwards returns to its own path.
+    Logits change by rounding only, for whoever runs the module. A layer that is given other
+    weights, or whose weights move or are written to, returns to its own path; so do its copies.
+    Writes through `.data` are the exception: torch does not count them, so merge adapters before.
+
+    The kernels run on one thread. Where torch has more, they are timed against it on this module,
+    and layers of a shape keep them only where they are faster.
 
     Args:
         module: changed in place.
@@ -48,18 +38,35 @@ def speed_up_small_passes(module: nn.Module, narrow: bool = True) -> set[str]:
             a copy in that type to be read instead: half as much memory again.
 
     Returns:
-        The types by name that weights are read in; empty if there is no such layer.
+        The types by name that weights are read in; empty if no layer uses our kernels.
     """
-    read = set()
-    for layer in module.modules():
-        weight = getattr(layer, "weight", None)
-        if type(layer) is not nn.Linear or weight is None:
-            continue
-        if weight.dtype == torch.float32 and weight.device.type == "cpu":
-            values = tiled(weight) if narrow else as_they_are(weight)
-            layer.forward = _forward(layer, values)
-            read.add(str(values.dtype).removeprefix("torch."))
-    return read
+    layers = [
+        _read_by_kernel(layer, tiled(layer.weight) if narrow else as_they_are(layer.weight))
+        for layer in module.modules()
+        if _suits(layer)
+    ]
+    if torch.get_num_threads() > 1:
+        layers = _worth_it(layers)
+    return {str(layer.reads.dtype).removeprefix("torch.") for layer in layers}
+
+
+class Weights(NamedTuple):
+    """Weights for a kernel.
+
+    Attributes:
+        dtype: the type that they are read in.
+        kernel: called with rows, values and the output.
+        values: its array.
+        features, size: outputs and inputs.
+        most_rows: with more, the kernel was measured to be no faster than matrix libraries.
+    """
+
+    dtype: torch.dtype
+    kernel: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+    values: np.ndarray
+    features: int
+    size: int
+    most_rows: int
 
 
 def tiled(weight: torch.Tensor) -> Weights:
@@ -75,47 +82,138 @@ def tiled(weight: torch.Tensor) -> Weights:
             for first, tile in zip(firsts, tiles, strict=True)
         )
         if all(torch.equal(tile.copy_(whole).float(), whole) for whole, tile in pairs):
-            return Weights(dtype, tiled_linear, tiles.view(BITS[dtype]).numpy(), 32)
+            values = tiles.view(BITS[dtype]).numpy()
+            return Weights(dtype, tiled_linear, values, features, size, 32)
     return as_they_are(weight)
 
 
 def as_they_are(weight: torch.Tensor) -> Weights:
     """Weights of 32 bits, shared with the layer."""
-    return Weights(weight.dtype, small_linear, weight.detach().contiguous().numpy(), 12)
+    values = weight.detach().contiguous().numpy()
+    features, size = values.shape
+    return Weights(weight.dtype, small_linear, values, features, size, 12)
 
 
-def _version(weight: torch.Tensor) -> int:
-    """Counts writes; tensors made for inference do not count theirs."""
-    return 0 if weight.is_inference() else weight._version
+def _suits(layer: nn.Module) -> bool:
+    if type(layer) not in (nn.Linear, SmallLinear):  # other kinds may read weights in other ways
+        return False
+    weight = layer._parameters["weight"]
+    return weight is not None and weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 
-def _forward(layer: nn.Linear, read: Weights) -> Callable[[torch.Tensor], torch.Tensor]:
-    usual = layer.forward
-    held = layer._parameters
-    weight, version = layer.weight, _version(layer.weight)
-    bias = None if layer.bias is None else layer.bias.detach().numpy()
-    features, size = layer.weight.shape
-    _, kernel, values, most_rows = read
-    most = most_rows * size
+class Seen(NamedTuple):
+    """A parameter as it was when a kernel's copy was made of it.
 
-    def forward(inputs: torch.Tensor) -> torch.Tensor:
+    Attributes:
+        name: in the layer.
+        parameter: itself.
+        address: of its values.
+        writes: how many there were; None for tensors made for inference, which do not count.
+    """
+
+    name: str
+    parameter: torch.Tensor
+    address: int
+    writes: int | None
+
+
+class SmallLinear(nn.Linear):
+    """A linear layer that reads its weights by a kernel where inputs have few rows.
+
+    Attributes:
+        reads: its weights for the kernel.
+        added: its bias, on the same memory.
+        seen: the parameters that these were made of.
+    """
+
+    reads: Weights
+    added: np.ndarray | None
+    seen: list[Seen]
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """See `torch.nn.Linear`."""
         # A graph that is compiled holds torch's own kernel: it cannot look into this one.
-        if (
-            not 0 < inputs.numel() <= most
-            or inputs.dtype is not torch.float32
-            or inputs.requires_grad
-            or torch.is_grad_enabled()
-            or torch.compiler.is_compiling()
-            or held["weight"] is not weight
-            or _version(weight) != version
-        ):
-            return usual(inputs)
+        if torch.compiler.is_compiling() or not self._suits(inputs):
+            return super().forward(inputs)
         # NumPy's views cost a fraction of torch's, and there are hundreds of layers in a pass.
+        _, kernel, values, features, size, _ = self.reads
         rows = np.ascontiguousarray(inputs.numpy()).reshape(-1, size)
         out = np.empty((len(rows), features), np.float32)
         kernel(rows, values, out)
-        if bias is not None:
-            out += bias
+        if self.added is not None:
+            out += self.added
         return torch.from_numpy(out.reshape(*inputs.shape[:-1], features))
 
-    return forward
+    def _suits(self, inputs: torch.Tensor) -> bool:
+        if (
+            not 0 < inputs.numel() <= self.reads.most_rows * self.reads.size
+            or inputs.dtype is not torch.float32
+            or inputs.requires_grad
+            or torch.is_grad_enabled()
+        ):
+            return False
+        held = self._parameters
+        for name, parameter, address, writes in self.seen:
+            if (
+                held[name] is not parameter
+                or parameter.data_ptr() != address
+                or (writes is not None and parameter._version != writes)
+            ):
+                return False
+        return True
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Copies, and what is pickled, are plain layers: they come to have weights of their own."""
+        own = vars(self).keys() - {"reads", "added", "seen"}
+        return object.__new__, (nn.Linear,), {name: vars(self)[name] for name in own}
+
+
+def _read_by_kernel(layer: nn.Linear, reads: Weights) -> SmallLinear:
+    layer.__class__ = SmallLinear
+    assert isinstance(layer, SmallLinear)
+    layer.reads = reads
+    layer.added = None if layer.bias is None else layer.bias.detach().numpy()
+    layer.seen = [
+        Seen(name, held, held.data_ptr(), None if held.is_inference() else held._version)
+        for name, held in layer._parameters.items()
+        if held is not None
+    ]
+    return layer
+
+
+@torch.inference_mode()
+def _worth_it(layers: Sequence[SmallLinear]) -> list[SmallLinear]:
+    """The layers whose kernels beat the library's on all threads; the others are plain again.
+
+    One decision for all layers of a shape, in passes over one token and five through all of them,
+    so that as in a model a layer's weights are not the last that were read.
+    """
+    alike: dict[Any, list[SmallLinear]] = defaultdict(list)
+    for layer in layers:
+        alike[tuple(layer.weight.shape), layer.reads.dtype].append(layer)
+    kept = []
+    for group in alike.values():
+        if _faster(group):
+            kept += group
+            continue
+        for layer in group:
+            del layer.reads, layer.added, layer.seen
+            layer.__class__ = nn.Linear
+    return kept
+
+
+def _faster(group: Sequence[SmallLinear]) -> bool:
+    inputs = [torch.ones(rows, group[0].reads.size) for rows in (1, 5)]
+    ours = seconds(lambda: [layer(x) for x in inputs for layer in group])
+    theirs = seconds(lambda: [nn.Linear.forward(layer, x) for x in inputs for layer in group])
+    return ours < theirs
+
+
+def seconds(work: Callable[[], object], rounds: int = 7) -> float:
+    """The median time of some work, after a first turn that does not count."""
+    times = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return sorted(times[1:])[rounds // 2]
