@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -12,11 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spectheory.cli.arguments import add_json, count, seed, temperature
 from spectheory.cli.bench_cells import PLAIN, Choice, Peer
-from spectheory.cli.generate import add_executor, add_models, load_target
+from spectheory.cli.generate import add_executor, add_models, load_target, verifier
 from spectheory.cli.output import note, print_json, print_table
 from spectheory.errors import InputError
 
@@ -27,7 +24,9 @@ if TYPE_CHECKING:
 RULES = ("rejection", "block", "k_seq:4", "recursive:4", "optimal_iid:2", "optimal_iid:4")
 """Default rules; a number after the colon is k."""
 
+USUAL = {"limit": 32, "apart": 2, "new_tokens": 128, "repeats": 7}
 QUICK = {"limit": 2, "apart": 1, "new_tokens": 32, "repeats": 3}
+"""What is not given, without and with ``--quick``."""
 QUICK_RULES = ("rejection", "block", "optimal_iid:4")
 
 
@@ -47,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--rules",
         metavar="R,R",
         help=f"rule keys and block, with :k for k sequences (default {','.join(RULES)}; rules "
-        "with k > 1 are run with drafts that are sampled)",
+        "with k > 1 are run with drafts that are sampled), as far as the executor has them",
     )
     add_executor(decode)
     decode.add_argument(
@@ -57,18 +56,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     decode.add_argument(
         "--limit",
         type=count,
-        default=32,
         metavar="N",
         help="prompts a set (32); a run with a larger limit goes on where a smaller one ended",
     )
-    decode.add_argument(
-        "--apart", type=count, default=2, metavar="N", help="more of a set, to plan on (2)"
-    )
+    decode.add_argument("--apart", type=count, metavar="N", help="more of a set, to plan on (2)")
     decode.add_argument("--longest", type=count, default=96, metavar="N", help="of a prompt (96)")
-    decode.add_argument("--new-tokens", type=count, default=128, metavar="N", help="default 128")
-    decode.add_argument(
-        "--repeats", type=count, default=7, metavar="N", help="timings behind a latency (7)"
-    )
+    decode.add_argument("--new-tokens", type=count, metavar="N", help="default 128")
+    decode.add_argument("--repeats", type=count, metavar="N", help="timings behind a latency (7)")
     decode.add_argument(
         "--peers",
         metavar="M,M",
@@ -78,15 +72,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     decode.add_argument("--seed", type=seed, default=0, help="default 0")
     decode.add_argument(
-        "--quick", action="store_true", help="a few short texts and rules, under four minutes"
+        "--quick",
+        action="store_true",
+        help="a few short texts and rules, under four minutes: where not given, "
+        + ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in QUICK.items()),
     )
     add_json(decode)
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure latencies, plan, time all cells interleaved, report; finished work is kept."""
-    if options.quick:
-        vars(options).update(QUICK)
+    for name, value in (QUICK if options.quick else USUAL).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     choices = list(_choices(options))
     if options.new_tokens < 8:
         raise InputError(f"`--new-tokens` is {options.new_tokens}; expected at least 8")
@@ -120,6 +118,7 @@ def _measure(
     """Run the benchmark; returns its document and the document's configurations."""
     from spectheory.cli.bench_report import draw, greedy_agreement, page, summarise
     from spectheory.cli.bench_run import BenchRun
+    from spectheory.cli.bench_texts import by_text, share_behind_end
     from spectheory.decoding.drafts import draft_source
 
     target = load_target(options)
@@ -134,10 +133,15 @@ def _measure(
     cells = bench.cells(configurations, plans)
     entries = summarise(cells, plans, plain_step)
     plain = {choice.temperature: cells[choice] for choice in choices if choice.name == PLAIN}
+    sets = [text.name.rpartition(" ")[0] for text in bench.prompts]
     for config, entry in ((c, e) for e in entries for c in configurations if _is(c, e)):
+        beside = plain[config.temperature]
+        entry["by_text"] = by_text(sets, cells[config], beside, target.end_tokens)
+        if config.name == PLAIN:
+            entry["behind_end_token"] = share_behind_end(beside, target.end_tokens)
         if config.temperature == 0 and config.name != PLAIN:
             entry["greedy"] = greedy_agreement(
-                target, [text.tokens for text in bench.prompts], plain[0], cells[config]
+                target, [text.tokens for text in bench.prompts], beside, cells[config]
             )
     title = (
         f"{target.name} on {target.module.device}, {len(bench.prompts)} prompts, "
@@ -146,7 +150,7 @@ def _measure(
     document = {
         "title": title,
         "settings": {**bench.settings, "prompts": options.prompts, "limit": options.limit},
-        "versions": _versions(target),
+        "versions": bench.versions,
         "latency": {**asdict(latency), "seconds": latency.seconds.tolist()},
         "configurations": entries,
     }
@@ -169,12 +173,12 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
         InputError, UnknownName: a rule that is none, or that the executor does not run.
     """
     from spectheory.decoding.executors import verifier_for
-    from spectheory.decoding.verifier import Block
 
     drafts = options.drafts or _usual_drafts(options)
     names = [name.strip() for name in drafts.split(",") if name.strip()]
-    default = ",".join(QUICK_RULES if options.quick else RULES)
-    rules = [name.strip() for name in (options.rules or default).split(",")]
+    rules = _usual_rules(options)
+    if options.rules is not None:
+        rules = [name.strip() for name in options.rules.split(",")]
     for at in options.temperatures:
         yield Choice("none", "rejection", 1, at, options.executor)
         for draft in names:
@@ -189,8 +193,23 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
                 # Behind copies one token is drafted, for which block verification is rejection.
                 if draft.startswith("lookup+") and key == "block":
                     continue
-                verifier_for(Block() if key == "block" else key, None, options.executor)
+                verifier_for(verifier(key), None, options.executor)
                 yield Choice(draft, key, k, at, options.executor)
+
+
+def _usual_rules(options: argparse.Namespace) -> list[str]:
+    """The default rules that the executor has."""
+    from spectheory.decoding.executors import verifier_for
+
+    def has(key: str) -> bool:
+        try:
+            verifier_for(verifier(key), None, options.executor)
+        except InputError:
+            return False
+        return True
+
+    rules = QUICK_RULES if options.quick else RULES
+    return [rule for rule in rules if has(rule.partition(":")[0])]
 
 
 def _usual_drafts(options: argparse.Namespace) -> str:
@@ -230,25 +249,6 @@ def _peers(
             raise InputError("`--peers` holds 'assisted', but none of `--drafts` is a model")
     named = ["transformers", *(f"transformers {mode}" for mode in dict.fromkeys(modes))]
     return [Peer(mode, at) for at in options.temperatures for mode in named]
-
-
-def _versions(target: TransformerModel) -> dict[str, str]:
-    import torch
-    import transformers
-
-    from spectheory import __version__
-
-    device = platform.processor() or platform.machine()
-    if target.module.device.type == "cuda":
-        device = torch.cuda.get_device_name(target.module.device)
-    return {
-        "spectheory": __version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "device": device,
-    }
 
 
 def _temperatures(text: str) -> tuple[float, ...]:

@@ -185,6 +185,7 @@ def page(document: dict[str, Any]) -> str:
             )
             name = f"| {entry['temperature']:g} | {entry['name']} | "
             lines.append(f"{name}{accepted} | {goals} |")
+    lines += _by_text(entries)
     greedy = [e for e in entries if "greedy" in e]
     if greedy:
         lines += ["", "Texts at temperature 0 beside plain decoding's:", ""]
@@ -194,6 +195,27 @@ def page(document: dict[str, Any]) -> str:
     known = {**document["settings"], **document["versions"]}
     told = ", ".join(f"{name} {value}" for name, value in known.items())
     return "\n".join([*lines, "", f"{told}.", ""])
+
+
+def _by_text(entries: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [
+        "",
+        "Ratio to plain decoding by prompt set, and by whether plain decoding's text holds an end "
+        "token, which all configurations pass over; in brackets the number of prompts:",
+    ]
+    for temperature in sorted({entry["temperature"] for entry in entries}):
+        here = [entry for entry in entries if entry["temperature"] == temperature]
+        here.sort(key=lambda entry: -entry["ratio"]["median"])
+        plain = next(entry for entry in here if entry["name"] == PLAIN)
+        kinds = [f"{kind} ({one['prompts']})" for kind, one in plain["by_text"].items()]
+        lines += ["", f"| T | configuration | {' | '.join(kinds)} |"]
+        lines.append("|---" * (2 + len(kinds)) + "|")
+        for entry in here:
+            ratios = [one["ratio"] for one in entry["by_text"].values()]
+            shown = [f"{r['median']:.2f} ({r['low']:.2f}, {r['high']:.2f})" for r in ratios]
+            lines.append(f"| {temperature:g} | {entry['name']} | {' | '.join(shown)} |")
+        lines += ["", f"Behind an end token stand {plain['behind_end_token']:.0%} of its tokens."]
+    return lines
 
 
 def draw(entries: Sequence[dict[str, Any]], title: str, path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -52,8 +55,9 @@ class BenchRun:
         prompts: texts to time, the sets in turn.
         apart: texts to plan on, which are not timed.
         journal: finished work.
-        settings: what decides a cell's result besides its configuration and prompt; part of each
-            key of the journal, so that a run goes on only where it fits.
+        settings: what decides a cell's result besides its configuration, prompt and `versions`;
+            part of each key of the journal, so that a run goes on only where it fits.
+        versions: of the software and the device; part of each key as well.
         warm: configurations that this process has run already.
     """
 
@@ -63,6 +67,7 @@ class BenchRun:
     apart: Sequence[Prompt]
     journal: Journal
     settings: dict[str, Any]
+    versions: dict[str, str]
     warm: set[Choice | Peer] = field(default_factory=set)
 
     @classmethod
@@ -97,7 +102,7 @@ class BenchRun:
         named = ("apart", "longest", "new_tokens", "seed", "repeats")
         settings |= {name: getattr(options, name) for name in named}
         journal = Journal(options.out / "cells.jsonl")
-        return cls(target, sources, timed, apart, journal, settings)
+        return cls(target, sources, timed, apart, journal, settings, _versions(target))
 
     @property
     def new_tokens(self) -> int:
@@ -105,7 +110,9 @@ class BenchRun:
         return int(self.settings["new_tokens"])
 
     def latency(self) -> LatencyTable:
-        """Seconds of the target's passes."""
+        """Seconds of the target's passes; never fewer for more tokens, as noise would have it."""
+        from scipy.optimize import isotonic_regression
+
         contexts = (8, self.settings["longest"] + self.new_tokens)
         repeats = self.settings["repeats"]
 
@@ -115,7 +122,8 @@ class BenchRun:
             return table.seconds.tolist()
 
         seconds = self.journal.get_or(self._key("latency"), measure)
-        return LatencyTable(contexts, tuple(range(1, MOST_TOKENS + 1)), np.array(seconds))
+        rising = np.array([isotonic_regression(row).x for row in seconds])
+        return LatencyTable(contexts, tuple(range(1, MOST_TOKENS + 1)), rising)
 
     def plans(
         self, choices: Sequence[Choice], latency: LatencyTable
@@ -213,7 +221,7 @@ class BenchRun:
         return self._timed(self._key("cell", config, list(tree), prompt.name), warm_and_make)
 
     def _key(self, kind: str, *what: Any) -> str:
-        return json.dumps([kind, self.settings, *what])
+        return json.dumps([kind, self.settings, self.versions, *what])
 
     def _timed(self, key: str, make: Callable[[], Cell]) -> Cell:
         return Cell(**self.journal.get_or(key, lambda: asdict(make())))
@@ -228,6 +236,35 @@ def _texts(name: str, target: TransformerModel, options: argparse.Namespace) -> 
         Prompt(f"{name} {rank}", options.seed + rank, target.encode(texts[i])[: options.longest])
         for rank, i in enumerate(nested(len(texts))[: options.apart + options.limit])
     ]
+
+
+def _versions(target: TransformerModel) -> dict[str, str]:
+    import torch
+    import transformers
+
+    from spectheory import __version__
+
+    device = platform.processor() or platform.machine()
+    if target.module.device.type == "cuda":
+        device = torch.cuda.get_device_name(target.module.device)
+    return {
+        "spectheory": __version__,
+        "source": _source_digest(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": device,
+    }
+
+
+@cache
+def _source_digest() -> str:
+    """Of the package's Python files: a version number stands still while they are edited."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def assistant(source: DraftSource) -> Any:

@@ -24,6 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("prompt", nargs="?", help="the text to continue; - reads standard input")
     parser.add_argument("--prompt-file", type=Path, metavar="FILE", help="or a file that holds it")
+    parser.add_argument(
+        "--chat", action="store_true", help="put the text into the model's chat template"
+    )
     parser.add_argument("--new-tokens", type=count, default=128, metavar="N", help="default 128")
     parser.add_argument("--seed", type=seed, default=0, help="default 0")
     add_models(parser)
@@ -38,7 +41,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--k", type=count, default=1, metavar="K", help="sequences drafted together (default 1)"
     )
     parser.add_argument(
-        "--draft-temperature", type=temperature, metavar="T", help="default: the target's"
+        "--draft-temperature",
+        type=temperature,
+        metavar="T",
+        help="default: the target's; 1 where k > 1 and that is 0, since all drafts would be one",
     )
     add_sampling(parser)
     add_json(parser)
@@ -100,17 +106,16 @@ def run(options: argparse.Namespace) -> None:
     if not decoder.verifier.lossless:
         note(f"rule `{options.rule}` is lossy: the text does not follow the target's law")
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
-    drawn = None
-    if options.draft_temperature is not None:
-        drawn = Sampling(options.draft_temperature, options.top_k, options.top_p)
-    end = getattr(target.tokenizer, "eos_token_id", None)
+    drawn_at = options.draft_temperature
+    if drawn_at is None:
+        drawn_at = options.temperature or (1.0 if options.k > 1 else 0.0)
     request = Request(
-        target.encode(text),
+        target.chat(text) if options.chat else target.encode(text),
         options.new_tokens,
         options.seed,
         sampling,
-        drawn,
-        frozenset() if end is None else frozenset([end]),
+        Sampling(drawn_at, options.top_k, options.top_p),
+        target.end_tokens,
     )
     start = time.perf_counter()
     tokens, finish = _stream(decoder, target, request, shown=not options.json)

@@ -84,14 +84,12 @@ def generated(
     """
     _claim(folder, {"target": target.name, **asdict(corpus)})
     asked = prompt_tokens(target, corpus)
-    end = getattr(target.tokenizer, "eos_token_id", None)
-    stop = frozenset() if end is None else frozenset([int(end)])
     texts: list[Text] = []
     for start in range(0, corpus.texts, corpus.together):
         file = folder / f"{start:06}.npz"
         if not file.exists():
             requests = [
-                Request(asked[i], corpus.new_tokens, _seed(corpus.seed, i), stop=stop)
+                Request(asked[i], corpus.new_tokens, _seed(corpus.seed, i), stop=target.end_tokens)
                 for i in range(start, min(start + corpus.together, corpus.texts))
             ]
             done = Decoder(target, batch=corpus.together).generate(requests)

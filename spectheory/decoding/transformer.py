@@ -96,6 +96,21 @@ class TransformerModel:
         """``(T,)`` token ids of ``text``, with the special tokens the tokenizer adds by default."""
         return np.asarray(self.tokenizer(text)["input_ids"], dtype=np.int64)
 
+    def chat(self, text: str) -> np.ndarray:
+        """``(T,)`` token ids of a user's message and the beginning of an answer to it.
+
+        Raises:
+            InputError: the tokenizer has no chat template.
+        """
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise InputError(
+                f"model `{self.name}` has no chat template; give it plain text. A base model?"
+            )
+        found = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=True
+        )
+        return np.asarray(found["input_ids"], dtype=np.int64)
+
     def decode(self, tokens: Any) -> str:
         """The text of token ids."""
         return str(self.tokenizer.decode(np.asarray(tokens).tolist()))
@@ -170,6 +185,16 @@ class TransformerModel:
         if self._keeps_columns:
             return self.module(**inputs, use_cache=True, logits_to_keep=keep).logits
         return self.module(**inputs, use_cache=True).logits[:, keep]
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Tokens that end a text, by the tokenizer and by the model's settings for generation."""
+        settings = getattr(self.module, "generation_config", None)
+        found = set[int]()
+        for source in (self.tokenizer, settings):
+            end = getattr(source, "eos_token_id", None)
+            found |= set() if end is None else {end} if isinstance(end, int) else set(end)
+        return frozenset(found)
 
     def speed_up(self) -> None:
         """Make passes over a few tokens cheap on CPU; see `speed_up_small_passes`.

@@ -1,3 +1,4 @@
+import argparse
 import json
 
 import numpy as np
@@ -106,7 +107,13 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(run, fol
             # An untrained model's logits are close together, but texts are still one or the other.
             assert sum(entry["greedy"].values()) == 2
             assert entry["greedy"]["different"] == 0
+    assert (np.diff(document["latency"]["seconds"]) >= 0).all()  # one timing each: noise, levelled
     assert json.loads((out / "bench.json").read_text()) == document
+    for entry in entries:
+        kinds = entry["by_text"]
+        assert kinds["humaneval"]["prompts"] == kinds["mtbench"]["prompts"] == 1
+        for one in kinds.values():
+            assert one["ratio"]["low"] <= one["ratio"]["median"] <= one["ratio"]["high"]
     written = (out / "bench.md").read_text()
     for entry in document["configurations"]:
         assert f"| {entry['ratio']['median']:.2f} (" in written
@@ -161,8 +168,49 @@ def test_peers(run, folder, tmp_path):
         assert complaint in run(*arguments, "--peers", peers, "--out", out).complaint
 
 
+def settled(monkeypatch, *arguments):
+    """Options and choices of a command line, without the run."""
+    from spectheory.cli import bench
+
+    class Reached(Exception):
+        pass
+
+    def measure(*given):
+        raise Reached(*given)
+
+    monkeypatch.setattr(bench, "_measure", measure)
+    parser = argparse.ArgumentParser()
+    bench.configure(parser)
+    with pytest.raises(Reached) as reached:
+        bench.run(parser.parse_args(["decode", *arguments]))
+    return reached.value.args
+
+
+def test_quick_fills_in_what_is_not_given(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    at = ("--out", str(tmp_path))
+    options, _ = settled(monkeypatch, "--quick", "--limit", "5", *at)
+    assert (options.limit, options.new_tokens, options.apart) == (5, 32, 1)
+    options, _ = settled(monkeypatch, "--new-tokens", "64", *at)
+    assert (options.limit, options.new_tokens, options.apart) == (32, 64, 2)
+
+
+def test_default_rules_are_those_of_the_executor(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    at = ("--out", str(tmp_path), "--temperatures", "1", "--drafts", "distil")
+    rules = {
+        executor: {(c.rule, c.k) for c in settled(monkeypatch, *at, "--executor", executor)[1]}
+        for executor in ("auto", "batched")
+    }
+    assert rules["auto"] - rules["batched"] == {("block", 1)}
+    assert ("optimal_iid", 4) in rules["batched"]
+
+
 def test_refusals(run, tmp_path):
     pytest.importorskip("torch")
+    assert (
+        "does not have" in run(*COMMAND[:2], "--rules", "block", "--executor", "batched").complaint
+    )
     assert "expected at least 8" in run("bench", "decode", "--new-tokens", "2").complaint
     assert "`--rules` holds 'k_seq:x'" in run("bench", "decode", "--rules", "k_seq:x").complaint
     path = tmp_path / "file"

@@ -42,6 +42,8 @@ def test_a_text_of_a_real_model(run, smollm2):
     shown = run(*COMMAND, "--temperature", "0")
     assert shown.out == document["text"] + "\n"
     assert "6 tokens in" in shown.err
+    asked = run("generate", "Hello", *COMMAND[2:], "--chat", "--json").document
+    assert asked["tokens"] != run("generate", "Hello", *COMMAND[2:], "--json").document["tokens"]
     assert "no draft `exit`" in run(*COMMAND[:-1], "exit").complaint
     assert "has layers 1 to 30" in run(*COMMAND[:-1], "exit:31").complaint
     assert (
