@@ -60,6 +60,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="prompts a set (32); a run with a larger limit goes on where a smaller one ended",
     )
     decode.add_argument("--apart", type=count, metavar="N", help="more of a set, to plan on (2)")
+    decode.add_argument(
+        "--chat",
+        action="store_true",
+        help="put prompts into the target's chat template, within --longest tokens",
+    )
     decode.add_argument("--longest", type=count, default=96, metavar="N", help="of a prompt (96)")
     decode.add_argument("--new-tokens", type=count, metavar="N", help="default 128")
     decode.add_argument("--repeats", type=count, metavar="N", help="timings behind a latency (7)")

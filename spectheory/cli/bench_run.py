@@ -99,7 +99,7 @@ class BenchRun:
             "threads": torch.get_num_threads(),
             "small_passes": ",".join(sorted(target.small_passes)) or "library",
         }
-        named = ("apart", "longest", "new_tokens", "seed", "repeats")
+        named = ("apart", "chat", "longest", "new_tokens", "seed", "repeats")
         settings |= {name: getattr(options, name) for name in named}
         journal = Journal(options.out / "cells.jsonl")
         return cls(target, sources, timed, apart, journal, settings, _versions(target))
@@ -233,9 +233,26 @@ def _texts(name: str, target: TransformerModel, options: argparse.Namespace) -> 
 
     texts = prompts(name)
     return [
-        Prompt(f"{name} {rank}", options.seed + rank, target.encode(texts[i])[: options.longest])
+        Prompt(f"{name} {rank}", options.seed + rank, _prompt(texts[i], target, options))
         for rank, i in enumerate(nested(len(texts))[: options.apart + options.limit])
     ]
+
+
+def _prompt(text: str, target: TransformerModel, options: argparse.Namespace) -> np.ndarray:
+    """The text's first tokens; of a chat, the message is cut, not what stands around it."""
+    tokens = target.encode(text)[: options.longest]
+    if not options.chat:
+        return tokens
+    around = len(target.chat(""))
+    if around >= options.longest:
+        raise InputError(
+            f"`--longest` is {options.longest}; the chat template alone takes {around} tokens"
+        )
+    for room in range(options.longest - around, 0, -1):  # a text cut off may take more tokens
+        whole = target.chat(target.decode(tokens[:room]))
+        if len(whole) <= options.longest:
+            break
+    return whole
 
 
 def _versions(target: TransformerModel) -> dict[str, str]:

@@ -7,6 +7,7 @@ import pytest
 from spectheory.cli.bench_cells import Cell, Choice, Peer
 from spectheory.cli.bench_report import greedy_agreement, paired_ratio, summarise
 from spectheory.cost.speedup import StepCost
+from spectheory.errors import InputError
 
 COMMAND = (
     "bench",
@@ -129,6 +130,27 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(run, fol
     # Of the configurations that had finished, nothing was timed again.
     first, second = (d["configurations"][1]["tokens_per_second"] for d in (document, again))
     assert first == second
+
+
+@pytest.mark.models
+def test_chats_are_cut_within_their_template(smollm2):
+    from spectheory.cli.bench_run import _prompt
+
+    text = "Name the planets, in the order of their distance from the sun. " * 3
+    around = smollm2.tokenizer.decode(smollm2.chat("MESSAGE")).split("MESSAGE")
+    for longest in (40, 64, 200):
+        options = argparse.Namespace(chat=True, longest=longest)
+        tokens = _prompt(text, smollm2, options)
+        assert len(tokens) <= longest
+        whole = smollm2.tokenizer.decode(tokens)
+        assert whole.startswith(around[0])
+        assert whole.endswith(around[1])
+        message = whole[len(around[0]) : -len(around[1])]
+        assert message
+        assert text.startswith(message)
+    assert message.rstrip() == text.rstrip()  # the last one had room for all
+    with pytest.raises(InputError, match="the chat template alone takes"):
+        _prompt(text, smollm2, argparse.Namespace(chat=True, longest=20))
 
 
 @pytest.mark.parametrize("mode", ["transformers", "transformers lookup", "transformers assisted:2"])

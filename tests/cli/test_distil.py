@@ -26,6 +26,7 @@ def model(tmp_path):
         max_position_embeddings=64,
         tie_word_embeddings=True,
         initializer_range=0.3,
+        eos_token_id=None,
     )
     folder = tmp_path / "tiny"
     transformers.LlamaForCausalLM(config).save_pretrained(folder)

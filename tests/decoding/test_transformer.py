@@ -156,3 +156,19 @@ def test_smollm2_token_by_token_with_a_cache(smollm2):
             output = smollm2.module(torch.tensor([[token]]), past_key_values=cache, use_cache=True)
         cache = output.past_key_values
         np.testing.assert_allclose(output.logits[0, 0].numpy(), logits[t], atol=2e-3)
+
+
+def test_end_tokens_are_the_tokenizer_s_and_those_of_the_settings(model):
+    settings = model.module.generation_config
+    settings.eos_token_id = None
+    assert model.end_tokens == frozenset()
+    settings.eos_token_id = 3
+    assert model.end_tokens == {3}
+    settings.eos_token_id = [3, 5]
+    model.tokenizer = type("Tokenizer", (), {"eos_token_id": 4})()
+    assert model.end_tokens == {3, 4, 5}
+
+
+def test_a_model_without_a_chat_template_takes_no_chat(model):
+    with pytest.raises(InputError, match="no chat template"):
+        model.chat("hello")

@@ -29,6 +29,7 @@ def tiny(layers=4, size=16, seed=0):
         max_position_embeddings=128,
         tie_word_embeddings=True,
         initializer_range=0.3,
+        eos_token_id=256,
     )
     letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {letter: i for i, letter in enumerate(letters)} | {"<end>": 256}
