@@ -5,6 +5,7 @@ Imports torch: load this module where a model is run.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,8 +18,11 @@ from torch import nn
 from spectheory.kernels.small_linear import small_linear
 from spectheory.kernels.tiled_linear import LANES, starts, tiled_linear, widens_halves
 
-BITS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
+BITS = {torch.bfloat16: np.uint16, torch.float16: np.int16}
 """Integer types that stand for 16-bit floats in compiled code."""
+
+LINE = 32
+"""Such floats in a line of the processor's cache, where each layer's tiles begin."""
 
 
 def speed_up_small_passes(module: nn.Module, narrow: bool = True) -> set[str]:
@@ -40,11 +44,10 @@ def speed_up_small_passes(module: nn.Module, narrow: bool = True) -> set[str]:
     Returns:
         The types by name that weights are read in; empty if no layer uses our kernels.
     """
-    layers = [
-        _read_by_kernel(layer, tiled(layer.weight) if narrow else as_they_are(layer.weight))
-        for layer in module.modules()
-        if _suits(layer)
-    ]
+    found = [layer for layer in module.modules() if _suits(layer)]
+    weights = [layer.weight for layer in found]
+    read = tiled(weights) if narrow else [as_they_are(weight) for weight in weights]
+    layers = [_read_by_kernel(layer, reads) for layer, reads in zip(found, read, strict=True)]
     if torch.get_num_threads() > 1:
         layers = _worth_it(layers)
     return {str(layer.reads.dtype).removeprefix("torch.") for layer in layers}
@@ -69,22 +72,38 @@ class Weights(NamedTuple):
     most_rows: int
 
 
-def tiled(weight: torch.Tensor) -> Weights:
-    """Weights in 16 bits, in the order of `tiled_linear`, if these hold them exactly."""
-    weight = weight.detach()
+def tiled(weights: Sequence[torch.Tensor]) -> list[Weights]:
+    """Weights in 16 bits, in the order of `tiled_linear`, where these hold them exactly.
+
+    The tiles of all of them lie in one array: NumPy asks for huge pages for large arrays only, and
+    with pages of the usual size reading takes half as long again.
+    """
+    shapes = [(len(starts(weight.shape[0])), weight.shape[1], LANES) for weight in weights]
+    room = [-(-math.prod(shape) // LINE) * LINE for shape in shapes]
+    store = np.empty(sum(room) + LINE, np.uint16)
+    begin = -(store.ctypes.data // store.itemsize) % LINE
+    read = []
+    for weight, shape, taken in zip(weights, shapes, room, strict=True):
+        tiles = store[begin : begin + math.prod(shape)].reshape(shape)
+        read.append(_narrowed(weight.detach(), tiles) or as_they_are(weight))
+        begin += taken
+    return read
+
+
+def _narrowed(weight: torch.Tensor, tiles: np.ndarray) -> Weights | None:
+    """Fill tiles by the weights in a type of 16 bits that holds them, if there is one."""
     features, size = weight.shape
     dtypes = [dtype for dtype in BITS if dtype != torch.float16 or widens_halves()]
+    firsts = starts(features).tolist()
     for dtype in dtypes if features >= LANES else ():
-        firsts = starts(features).tolist()
-        tiles = torch.empty((len(firsts), size, LANES), dtype=dtype)
+        narrow = torch.from_numpy(tiles).view(dtype)
         pairs = (
             (weight[first : first + LANES].T, tile)
-            for first, tile in zip(firsts, tiles, strict=True)
+            for first, tile in zip(firsts, narrow, strict=True)
         )
         if all(torch.equal(tile.copy_(whole).float(), whole) for whole, tile in pairs):
-            values = tiles.view(BITS[dtype]).numpy()
-            return Weights(dtype, tiled_linear, values, features, size, 32)
-    return as_they_are(weight)
+            return Weights(dtype, tiled_linear, tiles.view(BITS[dtype]), features, size, 32)
+    return None
 
 
 def as_they_are(weight: torch.Tensor) -> Weights:

@@ -1,14 +1,16 @@
 """A linear layer of a few rows that reads weights of 16 bits, in the order in which memory lies.
 
 Weights that 16 bits hold exactly need half the reading. They lie in tiles of `LANES` outputs:
-``tiles[t, i]`` are the weights of input ``i`` for the outputs of tile ``t``, beside each other. A
-tile is read once from front to back, its sums stay in registers, and each of them adds up its
-inputs in order. So a row's results are the same bits however many rows come with it.
+``tiles[t, i]`` are the weights of input ``i`` for the outputs of tile ``t``, beside each other.
+Tiles are read once from front to back, two side by side where the registers hold their sums, and
+are asked for `AHEAD` of their use: one core waits for memory more than it computes. Each sum adds
+up its inputs in order, so a row's results are the same bits however many rows come with it.
 """
 
 from __future__ import annotations
 
 import platform
+from itertools import chain
 from typing import Any
 
 import numba
@@ -26,6 +28,12 @@ LANES = 16
 
 MOST_AT_ONCE = 6
 """Rows whose sums over a tile fit into sixteen registers of eight floats, weights beside them."""
+
+PAIR = 2
+"""Tiles that one call goes through."""
+
+AHEAD = 4096
+"""Bytes between what is computed with and what is asked for, measured to serve best."""
 
 BITS, HALVES, WORDS, VECTOR = (
     ir.VectorType(kind, LANES)
@@ -48,14 +56,23 @@ def starts(features: int) -> np.ndarray:
     return np.minimum(np.arange(0, features, LANES), features - LANES)
 
 
-def _sums(count: int) -> Any:
-    """``out[row + r, o + j] = sum_i rows[row + r, i] * tiles[tile, i, j]`` for ``r < count``.
+def _sums_at_once() -> int:
+    """Sums over a tile that the registers hold: those of a processor with AVX-512 twice as many."""
+    ours = not (numba.config.CPU_NAME or numba.config.CPU_FEATURES)
+    return MOST_AT_ONCE * (2 if ours and get_host_cpu_features().get("avx512vl") else 1)
 
-    Numba by itself does not keep so many sums in registers.
+
+def _sums(count: int) -> Any:
+    """``out[row + r, o + j] = sum_i rows[row + r, i] * tiles[t, i, j]`` for ``r < count``.
+
+    For the pair of tiles from ``tile`` on, ``o`` being the first output of tile ``t``; at the end
+    of an odd number the last one is its own partner. Numba by itself does not keep so many sums in
+    registers.
     """
+    side_by_side = PAIR if PAIR * count <= _sums_at_once() else 1
 
     @intrinsic
-    def sums(_: Any, rows: Any, row: Any, tiles: Any, tile: Any, out: Any, o: Any) -> Any:
+    def sums(_: Any, rows: Any, row: Any, tiles: Any, tile: Any, out: Any) -> Any:
         if {rows.layout, tiles.layout, out.layout} != {"C"} or tiles.dtype not in WIDENED:
             return None  # no such version: numba reports the types it was called with
 
@@ -65,35 +82,65 @@ def _sums(count: int) -> Any:
                     context, builder, arguments[number]
                 )
 
+            def shape(number: int) -> Any:
+                return cgutils.unpack_tuple(builder, array(number).shape)
+
             def address(number: int, *index: Any) -> Any:
                 kind = signature.args[number]
                 return cgutils.get_item_pointer(context, builder, kind, array(number), index)
 
-            row, tile, o = arguments[1], arguments[3], arguments[5]
-            zero, one = row.type(0), row.type(1)
-            size = cgutils.unpack_tuple(builder, array(0).shape)[1]
-            each = [builder.add(row, row.type(r)) for r in range(count)]
+            def least(a: Any, b: Any) -> Any:
+                return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+            row, tile = arguments[1], arguments[3]
+            index = row.type
+            zero, one, lanes = index(0), index(1), index(LANES)
+            size, last = shape(0)[1], builder.sub(shape(2)[0], one)
+            rightmost = builder.sub(shape(4)[1], lanes)
+            each = [builder.add(row, index(r)) for r in range(count)]
             inputs = [address(0, r, zero) for r in each]
-            weights = address(2, tile, zero, zero)
-            totals = [cgutils.alloca_once(builder, VECTOR) for _ in each]
-            for total in totals:
-                builder.store(ir.Constant(VECTOR, [0.0] * LANES), total)
-            with cgutils.for_range_slice(builder, zero, size, one) as (i, _):
-                at = builder.gep(weights, [builder.mul(i, i.type(LANES))])
-                bits = builder.load(builder.bitcast(at, BITS.as_pointer()), align=2)
-                weight = _widened(builder, bits, signature.args[2].dtype)
-                for source, total in zip(inputs, totals, strict=True):
-                    value = _in_all_lanes(builder, builder.load(builder.gep(source, [i])))
-                    product = builder.fmul(weight, value, flags=FUSED)
-                    builder.store(builder.fadd(builder.load(total), product, flags=FUSED), total)
-            for r, total in zip(each, totals, strict=True):
-                at = builder.bitcast(address(4, r, o), VECTOR.as_pointer())
-                builder.store(builder.load(total), at, align=4)
+            totals = [[cgutils.alloca_once(builder, VECTOR) for _ in each] for _ in range(PAIR)]
+            for first in range(0, PAIR, side_by_side):
+                places = range(first, first + side_by_side)
+                chosen = [least(builder.add(tile, index(p)), last) for p in places]
+                weights = [address(2, t, zero, zero) for t in chosen]
+                sums = totals[first : first + side_by_side]
+                for total in chain.from_iterable(sums):
+                    builder.store(ir.Constant(VECTOR, [0.0] * LANES), total)
+                with cgutils.for_range_slice(builder, zero, size, one) as (i, _):
+                    at = builder.mul(i, lanes)
+                    sources = [builder.load(builder.gep(source, [i])) for source in inputs]
+                    values = [_in_all_lanes(builder, value) for value in sources]
+                    for start, of_tile in zip(weights, sums, strict=True):
+                        _ask_for(builder, builder.gep(start, [at]))
+                        bits = builder.bitcast(builder.gep(start, [at]), BITS.as_pointer())
+                        weight = _widened(
+                            builder, builder.load(bits, align=2), signature.args[2].dtype
+                        )
+                        for value, total in zip(values, of_tile, strict=True):
+                            product = builder.fmul(weight, value, flags=FUSED)
+                            more = builder.fadd(builder.load(total), product, flags=FUSED)
+                            builder.store(more, total)
+                for t, of_tile in zip(chosen, sums, strict=True):
+                    output = least(builder.mul(t, lanes), rightmost)
+                    for r, total in zip(each, of_tile, strict=True):
+                        at = builder.bitcast(address(4, r, output), VECTOR.as_pointer())
+                        builder.store(builder.load(total), at, align=4)
             return context.get_dummy_value()
 
-        return types.void(rows, types.intp, tiles, types.intp, out, types.intp), generate
+        return types.void(rows, types.intp, tiles, types.intp, out), generate
 
     return sums
+
+
+def _ask_for(builder: Any, address: Any) -> None:
+    """Have the cache line that lies `AHEAD` of an address read; behind the end it is no fault."""
+    byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    line = builder.gep(builder.bitcast(address, byte), [ir.IntType(64)(AHEAD)])
+    reading, once_and_again, data = word(0), word(3), word(1)
+    builder.call(prefetch, [line, reading, once_and_again, data])
 
 
 def _widened(builder: Any, bits: Any, kind: Any) -> Any:
@@ -130,23 +177,22 @@ def tiled_linear(rows: np.ndarray, tiles: np.ndarray, out: np.ndarray) -> None:
     [3.0, 3.0, 3.0, 3.0]
     """
     count = rows.shape[0]
-    for t in range(tiles.shape[0]):
-        o = min(t * LANES, out.shape[1] - LANES)
+    for t in range(0, tiles.shape[0], PAIR):
         done = 0
         while done < count:
-            # In shares as even as possible; a tile that is visited again comes from the cache.
+            # In shares as even as possible; tiles that are visited again come from the cache.
             left = count - done
             share = -(-left // -(-left // MOST_AT_ONCE))
             if share == 1:
-                _1(rows, done, tiles, t, out, o)
+                _1(rows, done, tiles, t, out)
             elif share == 2:
-                _2(rows, done, tiles, t, out, o)
+                _2(rows, done, tiles, t, out)
             elif share == 3:
-                _3(rows, done, tiles, t, out, o)
+                _3(rows, done, tiles, t, out)
             elif share == 4:
-                _4(rows, done, tiles, t, out, o)
+                _4(rows, done, tiles, t, out)
             elif share == 5:
-                _5(rows, done, tiles, t, out, o)
+                _5(rows, done, tiles, t, out)
             else:
-                _6(rows, done, tiles, t, out, o)
+                _6(rows, done, tiles, t, out)
             done += share

@@ -73,7 +73,7 @@ def test_a_layer_that_is_not_float32_stays_as_it_is():
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_tiles_hold_the_weights(name, features):
     layer = linear(name, features)
-    weights = small_passes.tiled(layer.weight)
+    [weights] = small_passes.tiled([layer.weight])
     assert weights.dtype == getattr(torch, name)
     values = torch.from_numpy(weights.values).view(weights.dtype).float().numpy()
     for first, tile in zip(starts(features), values, strict=True):
@@ -81,8 +81,20 @@ def test_tiles_hold_the_weights(name, features):
         np.testing.assert_array_equal(tile.T, own)
 
 
+def test_tiles_of_several_layers_lie_apart_and_begin_with_a_line():
+    names = ["float32", "bfloat16", *["float16"] * widens_halves()]
+    layers = [linear(name, features) for features in (LANES, 100) for name in names]
+    read = small_passes.tiled([layer.weight for layer in layers])
+    for layer, (_, kernel, values, features, size, _) in zip(layers, read, strict=True):
+        rows, out = np.eye(size, dtype=np.float32), np.empty((size, features), np.float32)
+        kernel(rows, values, out)
+        np.testing.assert_array_equal(out.T, layer.weight.detach().numpy())
+        if kernel is not small_passes.small_linear:
+            assert values.ctypes.data % 64 == 0
+
+
 def test_too_few_outputs_for_a_tile_are_read_as_they_are():
-    assert small_passes.tiled(linear("bfloat16", LANES - 1).weight).dtype == torch.float32
+    assert small_passes.tiled([linear("bfloat16", LANES - 1).weight])[0].dtype == torch.float32
 
 
 def written_to(layer):
