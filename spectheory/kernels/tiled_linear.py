@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import platform
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -26,11 +26,8 @@ from spectheory.kernels.compiling import compiled
 LANES = 16
 """Outputs of a tile."""
 
-MOST_AT_ONCE = 6
-"""Rows whose sums over a tile fit into sixteen registers of eight floats, weights beside them."""
-
 PAIR = 2
-"""Tiles that one call goes through."""
+"""Tiles that are gone through in turn, side by side where registers hold the sums over both."""
 
 AHEAD = 4096
 """Bytes between what is computed with and what is asked for, measured to serve best."""
@@ -51,86 +48,107 @@ def widens_halves() -> bool:
     return platform.machine() in ("arm64", "aarch64") or bool(get_host_cpu_features().get("f16c"))
 
 
+def _wide() -> bool:
+    """Whether there are 32 registers of sixteen floats, rather than 16 of eight."""
+    ours = not (numba.config.CPU_NAME or numba.config.CPU_FEATURES)
+    return ours and bool(get_host_cpu_features().get("avx512vl"))
+
+
+SUMS_AT_ONCE = 20 if _wide() else 6
+"""Sums over a tile that the registers hold, weights beside them."""
+
+MOST_AT_ONCE = 10 if _wide() else 6
+"""Rows that are read with a tile at once."""
+
+
 def starts(features: int) -> np.ndarray:
     """The first output of each tile; the last tile repeats some where they do not divide evenly."""
     return np.minimum(np.arange(0, features, LANES), features - LANES)
 
 
-def _sums_at_once() -> int:
-    """Sums over a tile that the registers hold: those of a processor with AVX-512 twice as many."""
-    ours = not (numba.config.CPU_NAME or numba.config.CPU_FEATURES)
-    return MOST_AT_ONCE * (2 if ours and get_host_cpu_features().get("avx512vl") else 1)
-
-
-def _sums(count: int) -> Any:
+@intrinsic
+def _sums(_: Any, rows: Any, row: Any, count: Any, tiles: Any, tile: Any, out: Any) -> Any:
     """``out[row + r, o + j] = sum_i rows[row + r, i] * tiles[t, i, j]`` for ``r < count``.
 
     For the pair of tiles from ``tile`` on, ``o`` being the first output of tile ``t``; at the end
-    of an odd number the last one is its own partner. Numba by itself does not keep so many sums in
-    registers.
+    of an odd number the last one is its own partner. Each count up to `MOST_AT_ONCE` has a loop of
+    its own: numba by itself does not keep so many sums in registers.
     """
-    side_by_side = PAIR if PAIR * count <= _sums_at_once() else 1
+    if {rows.layout, tiles.layout, out.layout} != {"C"} or tiles.dtype not in WIDENED:
+        return None  # no such version: numba reports the types it was called with
 
-    @intrinsic
-    def sums(_: Any, rows: Any, row: Any, tiles: Any, tile: Any, out: Any) -> Any:
-        if {rows.layout, tiles.layout, out.layout} != {"C"} or tiles.dtype not in WIDENED:
-            return None  # no such version: numba reports the types it was called with
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        index = arguments[1].type
+        done = builder.append_basic_block("done")
+        by_count = builder.switch(arguments[2], done)
+        for each in range(1, MOST_AT_ONCE + 1):
+            block = builder.append_basic_block(f"rows.{each}")
+            by_count.add_case(index(each), block)
+            builder.position_at_end(block)
+            _loops(_Arrays(context, builder, signature, arguments), each)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
 
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            def array(number: int) -> Any:
-                return context.make_array(signature.args[number])(
-                    context, builder, arguments[number]
-                )
+    return types.void(rows, types.intp, types.intp, tiles, types.intp, out), generate
 
-            def shape(number: int) -> Any:
-                return cgutils.unpack_tuple(builder, array(number).shape)
 
-            def address(number: int, *index: Any) -> Any:
-                kind = signature.args[number]
-                return cgutils.get_item_pointer(context, builder, kind, array(number), index)
+class _Arrays(NamedTuple):
+    """What `_sums` was called with, by the number of the argument."""
 
-            def least(a: Any, b: Any) -> Any:
-                return builder.select(builder.icmp_signed("<", a, b), a, b)
+    context: Any
+    builder: Any
+    signature: Any
+    arguments: Any
 
-            row, tile = arguments[1], arguments[3]
-            index = row.type
-            zero, one, lanes = index(0), index(1), index(LANES)
-            size, last = shape(0)[1], builder.sub(shape(2)[0], one)
-            rightmost = builder.sub(shape(4)[1], lanes)
-            each = [builder.add(row, index(r)) for r in range(count)]
-            inputs = [address(0, r, zero) for r in each]
-            totals = [[cgutils.alloca_once(builder, VECTOR) for _ in each] for _ in range(PAIR)]
-            for first in range(0, PAIR, side_by_side):
-                places = range(first, first + side_by_side)
-                chosen = [least(builder.add(tile, index(p)), last) for p in places]
-                weights = [address(2, t, zero, zero) for t in chosen]
-                sums = totals[first : first + side_by_side]
-                for total in chain.from_iterable(sums):
-                    builder.store(ir.Constant(VECTOR, [0.0] * LANES), total)
-                with cgutils.for_range_slice(builder, zero, size, one) as (i, _):
-                    at = builder.mul(i, lanes)
-                    sources = [builder.load(builder.gep(source, [i])) for source in inputs]
-                    values = [_in_all_lanes(builder, value) for value in sources]
-                    for start, of_tile in zip(weights, sums, strict=True):
-                        _ask_for(builder, builder.gep(start, [at]))
-                        bits = builder.bitcast(builder.gep(start, [at]), BITS.as_pointer())
-                        weight = _widened(
-                            builder, builder.load(bits, align=2), signature.args[2].dtype
-                        )
-                        for value, total in zip(values, of_tile, strict=True):
-                            product = builder.fmul(weight, value, flags=FUSED)
-                            more = builder.fadd(builder.load(total), product, flags=FUSED)
-                            builder.store(more, total)
-                for t, of_tile in zip(chosen, sums, strict=True):
-                    output = least(builder.mul(t, lanes), rightmost)
-                    for r, total in zip(each, of_tile, strict=True):
-                        at = builder.bitcast(address(4, r, output), VECTOR.as_pointer())
-                        builder.store(builder.load(total), at, align=4)
-            return context.get_dummy_value()
+    def shape(self, number: int) -> Any:
+        return cgutils.unpack_tuple(self.builder, self._struct(number).shape)
 
-        return types.void(rows, types.intp, tiles, types.intp, out), generate
+    def address(self, number: int, *index: Any) -> Any:
+        kind, array = self.signature.args[number], self._struct(number)
+        return cgutils.get_item_pointer(self.context, self.builder, kind, array, index)
 
-    return sums
+    def _struct(self, number: int) -> Any:
+        kind = self.context.make_array(self.signature.args[number])
+        return kind(self.context, self.builder, self.arguments[number])
+
+
+def _loops(given: _Arrays, count: int) -> None:
+    """The loops of `_sums` over the inputs, for so many rows."""
+    builder, (_, row, _, _, tile, _) = given.builder, given.arguments
+
+    def least(a: Any, b: Any) -> Any:
+        return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+    index = row.type
+    zero, one, lanes = index(0), index(1), index(LANES)
+    last, rightmost = builder.sub(given.shape(3)[0], one), builder.sub(given.shape(5)[1], lanes)
+    numbers = [builder.add(row, index(r)) for r in range(count)]
+    inputs = [given.address(0, r, zero) for r in numbers]
+    side_by_side = PAIR if PAIR * count <= SUMS_AT_ONCE else 1
+    for first in range(0, PAIR, side_by_side):
+        places = range(first, first + side_by_side)
+        chosen = [least(builder.add(tile, index(place)), last) for place in places]
+        weights = [given.address(3, t, zero, zero) for t in chosen]
+        totals = [[cgutils.alloca_once(builder, VECTOR) for _ in numbers] for _ in chosen]
+        for total in chain.from_iterable(totals):
+            builder.store(ir.Constant(VECTOR, [0.0] * LANES), total)
+        with cgutils.for_range_slice(builder, zero, given.shape(0)[1], one) as (i, _):
+            sources = [builder.load(builder.gep(source, [i])) for source in inputs]
+            values = [_in_all_lanes(builder, value) for value in sources]
+            for start, of_tile in zip(weights, totals, strict=True):
+                at = builder.gep(start, [builder.mul(i, lanes)])
+                _ask_for(builder, at)
+                bits = builder.load(builder.bitcast(at, BITS.as_pointer()), align=2)
+                weight = _widened(builder, bits, given.signature.args[3].dtype)
+                for value, total in zip(values, of_tile, strict=True):
+                    product = builder.fmul(weight, value, flags=FUSED)
+                    builder.store(builder.fadd(builder.load(total), product, flags=FUSED), total)
+        for t, of_tile in zip(chosen, totals, strict=True):
+            output = least(builder.mul(t, lanes), rightmost)
+            for r, total in zip(numbers, of_tile, strict=True):
+                at = builder.bitcast(given.address(5, r, output), VECTOR.as_pointer())
+                builder.store(builder.load(total), at, align=4)
 
 
 def _ask_for(builder: Any, address: Any) -> None:
@@ -157,9 +175,6 @@ def _in_all_lanes(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(WORDS, [0] * LANES))
 
 
-_1, _2, _3, _4, _5, _6 = (_sums(count) for count in range(1, 7))
-
-
 @compiled(nogil=True)
 def tiled_linear(rows: np.ndarray, tiles: np.ndarray, out: np.ndarray) -> None:
     """``out = rows @ weight.T`` for weights in tiles.
@@ -183,16 +198,5 @@ def tiled_linear(rows: np.ndarray, tiles: np.ndarray, out: np.ndarray) -> None:
             # In shares as even as possible; tiles that are visited again come from the cache.
             left = count - done
             share = -(-left // -(-left // MOST_AT_ONCE))
-            if share == 1:
-                _1(rows, done, tiles, t, out)
-            elif share == 2:
-                _2(rows, done, tiles, t, out)
-            elif share == 3:
-                _3(rows, done, tiles, t, out)
-            elif share == 4:
-                _4(rows, done, tiles, t, out)
-            elif share == 5:
-                _5(rows, done, tiles, t, out)
-            else:
-                _6(rows, done, tiles, t, out)
+            _sums(rows, done, share, tiles, t, out)
             done += share
