@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from spectheory.decoding.draft_source import DraftSource
     from spectheory.decoding.transformer import TransformerModel
 
-RULES = ("rejection", "block", "k_seq:4", "recursive:4", "optimal_iid:2", "optimal_iid:4")
+RULES = (
+    *("rejection", "block", "k_seq:4", "recursive:4"),
+    *("optimal_iid:2", "optimal_iid:4", "greedy_optimal:3"),
+)
 """Default rules; a number after the colon is k."""
 
 USUAL = {"limit": 32, "apart": 2, "new_tokens": 128, "repeats": 7}
 QUICK = {"limit": 2, "apart": 1, "new_tokens": 32, "repeats": 3}
 """What is not given, without and with ``--quick``."""
-QUICK_RULES = ("rejection", "block", "optimal_iid:4")
+QUICK_RULES = ("rejection", "optimal_iid:4", "greedy_optimal:3")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -196,7 +199,8 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
                 if draft in ("lookup", "copy") and (k > 1 or key == "block"):
                     continue
                 # Behind copies one token is drafted, for which block verification is rejection.
-                if draft.startswith("lookup+") and key == "block":
+                behind = draft.removeprefix("lookup+")
+                if behind != draft and not behind[0].isdecimal() and key == "block":
                     continue
                 verifier_for(verifier(key), None, options.executor)
                 yield Choice(draft, key, k, at, options.executor)

@@ -14,6 +14,7 @@ from spectheory.decoding.decoder import Decoder, Request
 from spectheory.decoding.grouped_heads import uncopied_groups
 from spectheory.decoding.sampling import Sampling
 from spectheory.decoding.verifier import Block
+from spectheory.verification.rule import rule
 
 if TYPE_CHECKING:
     from spectheory.decoding.draft_source import DraftSource
@@ -51,6 +52,14 @@ class Choice(NamedTuple):
     def baseline(self) -> bool:
         """Whether it is what others are compared with."""
         return self.draft == "none"
+
+    @property
+    def scheme(self) -> str:
+        """How drafts are drawn: i.i.d., unless the rule is for another scheme only."""
+        if self.rule == "block":
+            return "iid"
+        schemes = rule(self.rule).schemes
+        return "iid" if "iid" in schemes else schemes[0]
 
     def sampling(self) -> tuple[Sampling, Sampling]:
         """The target's and the draft's parameters."""
@@ -116,6 +125,7 @@ def run_choice(
         target,
         source,
         rule=Block() if choice.rule == "block" else choice.rule,
+        scheme=choice.scheme,
         branching=branching,
         executor=choice.executor,
     )

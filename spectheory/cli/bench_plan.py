@@ -84,7 +84,7 @@ def calibrate(
         source,
         text,
         len(prompt),
-        scheme=scheme("iid"),
+        scheme=scheme(choice.scheme),
         rule=counted,
         k=choice.k,
         sampling=sampling,

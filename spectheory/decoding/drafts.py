@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SPELLINGS = (
     "none, lookup, copy, ngram:N (order), exit:L (layers), pruned:L:N (layers, tokens), "
     "distil (the drafter that comes with the package), distil:FOLDER (see spectheory distil), a "
-    "model, or lookup+DRAFT (copies where the text repeats itself, else one token of the draft)"
+    "model, or lookup+DRAFT (copies where the text repeats itself, else one token of the draft; "
+    "lookup+N:DRAFT: else N levels of it)"
 )
 DRAFTERS = Path(__file__).parent / "drafters"
 """Trained drafters that come with the package, by target, each with its card."""
@@ -48,8 +49,12 @@ def draft_source(
     """
     copies, plus, rest = name.partition("+")
     if copies == "lookup" and plus:
-        other = fitted(draft_source(rest, target, allow_unofficial=allow_unofficial), target)
-        return LookupFirst(PromptLookup(target.vocab_size, shortest=SHORTEST), other)
+        levels, colon, behind = rest.partition(":")
+        if not (colon and levels.isdecimal()):
+            levels, behind = "1", rest
+        other = fitted(draft_source(behind, target, allow_unofficial=allow_unofficial), target)
+        copies_of = PromptLookup(target.vocab_size, shortest=SHORTEST)
+        return LookupFirst(copies_of, other, int(levels))
     if name == "distil" or name.startswith("distil:"):
         from spectheory.decoding.distil_drafter import load_drafter, whole_head
         from spectheory.decoding.following import FollowingDraft, FollowingDrafter

@@ -107,7 +107,7 @@ def logged_acceptance(
             continue
         alike[row] = float(draft.max()) == 1
         for k_here, rates in ((k, first), (1, later)):
-            found = rule.rates(law, draft, k_here, scheme.key)
+            found = rule.rates(law, draft, scheme.most_drafts(draft, k_here), scheme.key)
             if found is None:
                 raise InputError(
                     f"rule `{rule.key}` has no closed-form acceptance under `{scheme.key}`"

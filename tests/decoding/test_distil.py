@@ -247,11 +247,13 @@ def test_greedy_decoding_with_a_drafter_is_the_targets(target, sources, tmp_path
     assert [one.tokens for one in drafted] == [one.tokens for one in plain]
 
 
-def test_a_drafter_behind_copies_reads_what_was_copied(target, sources, tmp_path):
+@pytest.mark.parametrize("levels", ["", "2:"])
+def test_a_drafter_behind_copies_reads_what_was_copied(target, sources, tmp_path, levels):
     """Which texts it drafts for changes from step to step; one batch holds both kinds."""
     recipe = Recipe((-1,), follows=True)
     distil(target, plan(sources, recipe=recipe, training=Training(5)), tmp_path / "out")
-    source = draft_source(f"lookup+distil:{tmp_path / 'out'}", target)
+    source = draft_source(f"lookup+{levels}distil:{tmp_path / 'out'}", target)
+    assert source.levels == int(levels[:-1] or 1)
     texts = [TOKENS, np.tile([5, 6, 7], 4), TOKENS[:1], np.tile([9, 9, 2], 3)]
     requests = [Request(text, 25, seed=i) for i, text in enumerate(texts)]
     together = Decoder(target, source, branching=(1,) * 4, batch=4)

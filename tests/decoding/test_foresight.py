@@ -12,6 +12,7 @@ from spectheory.decoding.tabular import TabularModel
 from spectheory.distributions import overlap
 from spectheory.drafting.scheme import scheme
 from spectheory.errors import InputError
+from spectheory.transport.subset_dual import optimal_value
 from spectheory.verification.rule import rule
 
 IID = scheme("iid")
@@ -47,6 +48,45 @@ def test_rules_for_two_drafts_are_ordered_and_one_draft_is_below():
         assert (best.first >= other.first - 1e-12).all()
         assert (other.first >= other.later - 1e-12).all()
     assert best.first.mean() > recursive.first.mean() + 1e-3
+
+
+def test_greedy_drafts_accept_the_optimum_of_their_scheme():
+    target, draft = models()
+    text = np.random.default_rng(2).integers(0, 6, 30)
+    found = logged_acceptance(
+        target,
+        ModelDraft(draft),
+        text,
+        10,
+        scheme=scheme("greedy"),
+        rule=rule("greedy_optimal"),
+        k=3,
+        sampling=PLAIN,
+    )
+    for row, t in enumerate(range(10, 30)):
+        p, q = target.law(text[:t]), draft.law(text[:t])
+        expected = optimal_value(p, q, 3, "greedy")
+        assert found.first[row] == pytest.approx(float(expected), abs=1e-12)
+        assert found.later[row] == pytest.approx(overlap(p, q), abs=1e-12)
+
+
+def test_a_law_of_one_token_is_drafted_once_by_a_scheme_of_distinct_tokens():
+    target, _ = models()
+    text = np.array([0, 1, 2, 0, 1, 2, 0, 1])
+    found = logged_acceptance(
+        target,
+        PromptLookup(6),
+        text,
+        3,
+        scheme=scheme("greedy"),
+        rule=rule("greedy_optimal"),
+        k=3,
+        sampling=PLAIN,
+    )
+    assert found.alike[1:].all()
+    assert (found.first == found.later).all()
+    for row, t in enumerate(range(4, 8), 1):
+        assert found.first[row] == pytest.approx(target.law(text[:t])[text[t]], abs=1e-14)
 
 
 def test_where_nothing_is_drafted_nothing_is_accepted():
