@@ -10,6 +10,7 @@ sims/tables/decode_verification.md.
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +30,11 @@ from spectheory.decoding.verifier import Drafted, Outcome, Verifier
 TABLE = Path(__file__).parent / "tables" / "decode_verification.md"
 TEXT = "The theory of speculative decoding asks how many tokens one pass of a model can settle. "
 COMPARED = ("definition", "batched")
-RULES = ("rejection", "k_seq", "recursive", "optimal_iid")
+RULES = {
+    "iid": ("rejection", "k_seq", "recursive", "optimal_iid"),
+    "greedy": ("greedy_optimal",),
+}
+"""By the scheme that drafts are drawn by."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,13 @@ class Turns:
         return found[0]
 
 
-def measure(config: Config, target: Any, k: int, batch: int, sampling: Sampling) -> list[str]:
-    """Rows of the table for one setting."""
-    timed, rules = Timed(target), [r for r in RULES if k == 1 or r != "rejection"]
+def measure(
+    config: Config, target: Any, scheme: str, k: int, batch: int, sampling: Sampling
+) -> list[str]:
+    """Rows of the table for one setting; none for one greedy draft, which is an i.i.d. one."""
+    timed, rules = Timed(target), [r for r in RULES[scheme] if k == 1 or r != "rejection"]
+    if scheme == "greedy" and k == 1:
+        return []
     verifiers = {(r, e): verifier_for(r, target, e) for r in rules for e in COMPARED}
     text = target.encode(TEXT * 4)
     requests = [Request(text[b:], 10_000, seed=b, sampling=sampling) for b in range(batch)]
@@ -110,6 +119,7 @@ def measure(config: Config, target: Any, k: int, batch: int, sampling: Sampling)
     decoder = Decoder(
         timed,
         ModelDraft(target.early_exit(config.exit)),
+        scheme=scheme,
         rule=turns,
         branching=(k, *(1,) * (config.length - 1)),
         batch=batch,
@@ -189,8 +199,8 @@ def main() -> None:
     rows = []
     for batch in config.batches:
         for sampling in config.samplings[: None if batch == 1 else 2]:
-            for k in config.counts:
-                found = measure(config, target, k, batch, sampling)
+            for scheme, k in itertools.product(RULES, config.counts):
+                found = measure(config, target, scheme, k, batch, sampling)
                 print(*found, sep="\n", flush=True)
                 rows += found
     TABLE.write_text(table(config, rows, target.vocab_size), encoding="utf-8")

@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from spectheory.cli.bench_cells import Choice
 from spectheory.cli.bench_plan import along, nodes_along
 from spectheory.decoding.foresight import LoggedAcceptance
 
@@ -31,3 +32,17 @@ def test_a_step_costs_what_it_reads():
     assert tokens == 6 / 4  # steps start at 0, 3, 4 and 5
     assert seconds == ((1 + 2) + (1 + 4) + (1 + 4) + (1 + 0)) / 4
     assert set(read) == {0, 2, 4}
+
+
+@pytest.mark.parametrize(
+    ("rule", "scheme"),
+    [
+        ("rejection", "iid"),
+        ("block", "iid"),
+        ("optimal_iid", "iid"),
+        ("greedy_optimal", "greedy"),
+        ("recursive_without_replacement", "without_replacement"),
+    ],
+)
+def test_drafts_are_drawn_as_the_rule_wants_them(rule, scheme):
+    assert Choice("lookup", rule, 3, 1.0).scheme == scheme
