@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -21,7 +22,7 @@ class RaggedCache(Cache):
 
     Attributes:
         lengths: kept tokens of each text.
-        starts: ``(B,)`` slot that the next pass writes first, set by `place`.
+        starts, first_slots: ``(B,)`` slot that the next pass writes first, set by `place`.
         end: number of slots that the next pass sees.
     """
 
@@ -29,11 +30,13 @@ class RaggedCache(Cache):
         super().__init__(layers=[RaggedLayer(self) for _ in range(layers)])
         self.lengths = [0] * texts
         self.starts = [0] * texts
+        self.first_slots = np.zeros(texts, np.int64)
         self.end = 0
 
     def place(self, pending: Sequence[int], tokens: int) -> None:
         """Make the next pass write ``tokens`` entries behind each text's pending ones."""
         self.starts = [length + read for length, read in zip(self.lengths, pending, strict=True)]
+        self.first_slots = np.array(self.starts)
         self.end = max(self.starts) + tokens
 
     def keep(self, paths: Sequence[Sequence[int]]) -> None:
@@ -93,7 +96,16 @@ class RaggedLayer(CacheLayerMixin):
             for text, start in enumerate(starts):
                 self.keys[text, :, start : start + tokens] = key_states[text]
                 self.values[text, :, start : start + tokens] = value_states[text]
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return self.seen()
+
+    def seen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views of all slots that a pass sees."""
+        end = self.cache.end
+        return self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
+
+    def has_room(self) -> bool:
+        """Whether a pass's entries have their slots already."""
+        return self.is_initialized and self.cache.end <= self.keys.shape[2]
 
     def move(self, text: int, slots: Sequence[int], start: int) -> None:
         """Copy some slots of a text to consecutive ones."""

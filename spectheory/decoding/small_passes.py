@@ -31,6 +31,8 @@ def speed_up_small_passes(module: nn.Module, narrow: bool = True) -> set[str]:
     Weights stay where they are; larger inputs, and inputs that need gradients, take the old path.
     Logits change by rounding only, for whoever runs the module. A layer that is given other
     weights, or whose weights move or are written to, returns to its own path; so do its copies.
+    Where all linear layers of a decoder layer are so changed, what lies between them is
+    compiled too; see `spectheory.decoding.small_layers`.
     Writes through `.data` are the exception: torch does not count them, so merge adapters before.
 
     The kernels run on one thread. Where torch has more, they are timed against it on this module,
@@ -44,12 +46,15 @@ def speed_up_small_passes(module: nn.Module, narrow: bool = True) -> set[str]:
     Returns:
         The types by name that weights are read in; empty if no layer uses our kernels.
     """
+    from spectheory.decoding.small_layers import speed_up_layers
+
     found = [layer for layer in module.modules() if _suits(layer)]
     weights = [layer.weight for layer in found]
     read = tiled(weights) if narrow else [as_they_are(weight) for weight in weights]
     layers = [_read_by_kernel(layer, reads) for layer, reads in zip(found, read, strict=True)]
     if torch.get_num_threads() > 1:
         layers = _worth_it(layers)
+    speed_up_layers(module)
     return {str(layer.reads.dtype).removeprefix("torch.") for layer in layers}
 
 
@@ -124,16 +129,50 @@ class Seen(NamedTuple):
     """A parameter as it was when a kernel's copy was made of it.
 
     Attributes:
-        name: in the layer.
+        held: its layer's parameters.
+        name: among them.
         parameter: itself.
         address: of its values.
         writes: how many there were; None for tensors made for inference, which do not count.
     """
 
+    held: dict[str, Any]
     name: str
     parameter: torch.Tensor
     address: int
     writes: int | None
+
+    @classmethod
+    def all_of(cls, layer: nn.Module) -> list[Seen]:
+        """The parameters of a layer now."""
+        held: dict[str, Any] = layer._parameters
+        return [
+            cls(held, name, own, own.data_ptr(), None if own.is_inference() else own._version)
+            for name, own in held.items()
+            if own is not None
+        ]
+
+
+def unchanged(seen: Sequence[Seen]) -> bool:
+    """Whether parameters are those of before, where they were, and none was written to."""
+    for held, name, parameter, address, writes in seen:
+        if (
+            held[name] is not parameter
+            or parameter.data_ptr() != address
+            or (writes is not None and parameter._version != writes)
+        ):
+            return False
+    return True
+
+
+def needs_no_gradients(inputs: torch.Tensor) -> bool:
+    """Whether inputs are of the kernels' type, and no gradients are wanted."""
+    return (
+        inputs.dtype is torch.float32
+        and not inputs.requires_grad
+        and not torch.is_grad_enabled()
+        and inputs.device.type == "cpu"
+    )
 
 
 class SmallLinear(nn.Linear):
@@ -151,35 +190,29 @@ class SmallLinear(nn.Linear):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """See `torch.nn.Linear`."""
+        size = self.reads.size
         # A graph that is compiled holds torch's own kernel: it cannot look into this one.
-        if torch.compiler.is_compiling() or not self._suits(inputs):
+        if (
+            torch.compiler.is_compiling()
+            or not needs_no_gradients(inputs)
+            or not self.takes(inputs.numel() // size)
+        ):
             return super().forward(inputs)
         # NumPy's views cost a fraction of torch's, and there are hundreds of layers in a pass.
-        _, kernel, values, features, size, _ = self.reads
-        rows = np.ascontiguousarray(inputs.numpy()).reshape(-1, size)
-        out = np.empty((len(rows), features), np.float32)
-        kernel(rows, values, out)
+        out = self.of_rows(np.ascontiguousarray(inputs.numpy()).reshape(-1, size))
+        return torch.from_numpy(out.reshape(*inputs.shape[:-1], out.shape[1]))
+
+    def of_rows(self, rows: np.ndarray) -> np.ndarray:
+        """The outputs of ``(m, size)`` rows that it takes, by the kernel."""
+        out = np.empty((len(rows), self.reads.features), np.float32)
+        self.reads.kernel(rows, self.reads.values, out)
         if self.added is not None:
             out += self.added
-        return torch.from_numpy(out.reshape(*inputs.shape[:-1], features))
+        return out
 
-    def _suits(self, inputs: torch.Tensor) -> bool:
-        if (
-            not 0 < inputs.numel() <= self.reads.most_rows * self.reads.size
-            or inputs.dtype is not torch.float32
-            or inputs.requires_grad
-            or torch.is_grad_enabled()
-        ):
-            return False
-        held = self._parameters
-        for name, parameter, address, writes in self.seen:
-            if (
-                held[name] is not parameter
-                or parameter.data_ptr() != address
-                or (writes is not None and parameter._version != writes)
-            ):
-                return False
-        return True
+    def takes(self, rows: int) -> bool:
+        """Whether the kernel is for so many rows, and has the weights as they are now."""
+        return 0 < rows <= self.reads.most_rows and unchanged(self.seen)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Copies, and what is pickled, are plain layers: they come to have weights of their own."""
@@ -192,11 +225,7 @@ def _read_by_kernel(layer: nn.Linear, reads: Weights) -> SmallLinear:
     assert isinstance(layer, SmallLinear)
     layer.reads = reads
     layer.added = None if layer.bias is None else layer.bias.detach().numpy()
-    layer.seen = [
-        Seen(name, held, held.data_ptr(), None if held.is_inference() else held._version)
-        for name, held in layer._parameters.items()
-        if held is not None
-    ]
+    layer.seen = Seen.all_of(layer)
     return layer
 
 
