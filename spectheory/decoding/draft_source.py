@@ -247,8 +247,12 @@ def draw_below(
     for row, node in enumerate(nodes):
         law = rows.law(row, job.sampling)
         copies = tree.copies[node] if node >= 0 else 1
-        drawn = scheme.most_drafts(law, copies * job.branching[level])
+        # A scheme draws the same without the tokens of probability 0, and reads that much less.
+        known = law if rows.tokens is None else law[rows.tokens]
+        drawn = scheme.most_drafts(known, copies * job.branching[level])
         key = Key(job.step, Purpose.DRAFT, node + 1)
-        tokens = job.tape.drafts(scheme, law, drawn, key)
+        tokens = job.tape.drafts(scheme, known, drawn, key)
+        if rows.tokens is not None:
+            tokens = rows.tokens[tokens].tolist()
         below += tree.add(node, tokens, law, Origin(rows, row, job.sampling))
     return below

@@ -32,7 +32,15 @@ class Nodes(NamedTuple):
 
 
 class Rows(Protocol):
-    """Next-token laws behind the nodes that were wanted."""
+    """Next-token laws behind the nodes that were wanted.
+
+    Attributes:
+        tokens: ``(S,)`` ids, ascending: all others have probability 0; None where that is not
+            known of any.
+    """
+
+    @property
+    def tokens(self) -> np.ndarray | None: ...
 
     def __len__(self) -> int: ...
 
@@ -94,6 +102,8 @@ class DecodableModel(Protocol):
 class LawRows:
     """Laws given as such, in any arithmetic."""
 
+    tokens: np.ndarray | None = None
+
     def __init__(self, laws: Sequence[Array]) -> None:
         self._laws = laws
 
@@ -121,6 +131,8 @@ class LogitRows:
         logits: ``(n, V)`` tensor or array, where the model left it.
     """
 
+    tokens: np.ndarray | None = None
+
     def __init__(self, logits: Any) -> None:
         self.logits = logits
 
@@ -132,6 +144,10 @@ class LogitRows:
         logits = self.logits[row]
         if not hasattr(logits, "cpu"):
             return sampling.of_logits(logits)
+        if sampling.temperature and sampling.top_k is sampling.top_p is None:
+            from spectheory.batched.laws import softmax
+
+            return softmax(logits.cpu()[None], sampling.temperature).law.numpy()[0]
         return sampling.of_logits(logits.cpu()).numpy()
 
     def resized(self, size: int) -> LogitRows:
@@ -164,7 +180,7 @@ class PrunedRows(LogitRows):
 
     def __init__(self, logits: Any, head: HeadTokens) -> None:
         super().__init__(logits)
-        self.head = head
+        self.head, self.tokens = head, head.tokens
 
     def law(self, row: int, sampling: Sampling) -> Array:
         """See `Rows.law`; float64 on the host."""

@@ -8,7 +8,8 @@ again after a rejection, already conditioned on what it decided.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,11 +56,17 @@ class Tape:
 
     def uniforms(self, key: Key, count: int) -> np.ndarray:
         """``(count,)`` float64 in [0, 1)."""
-        philox = np.random.Philox(
-            key=np.array([self.seed, 0], np.uint64),
-            counter=np.array([0, key.row, key.purpose, key.step], np.uint64),
-        )
-        return np.random.Generator(philox).random(count)
+        # Put at the key's place: one made anew would first ask the system for entropy.
+        numbers, place = self._numbers
+        place["state"]["counter"] = (0, key.row, key.purpose, key.step)
+        numbers.bit_generator.state = place
+        return numbers.random(count)
+
+    @cached_property
+    def _numbers(self) -> tuple[np.random.Generator, Any]:
+        """The stream, and its state before any number was drawn."""
+        philox = np.random.Philox(key=np.array([self.seed, 0], np.uint64))
+        return np.random.Generator(philox), philox.state
 
     def drafts(self, scheme: DraftScheme, law: Array, count: int, key: Key) -> list[int]:
         """``count`` draft tokens from ``law`` by ``scheme``."""

@@ -210,7 +210,7 @@ class TransformerSession:
         first = len(nodes.tokens) - nodes.wanted
         start = columns.index(first) if nodes.wanted else 0
         rows = logits[start : start + nodes.wanted]
-        if nodes.wanted and not bool(torch.isfinite(rows.amax(dim=-1)).all()):
+        if nodes.wanted and not np.isfinite(rows.amax(dim=-1).tolist()).all():
             raise ModelFailure(
                 f"model `{self.name}` returned NaN, +inf or no finite logit. An overflow in "
                 "float16, or damaged weights?"

@@ -81,6 +81,8 @@ class DraftScheme(ABC):
     def sample(self, draft: Array, k: int, uniforms: Array) -> Array:
         """Draw ``(..., k)`` drafts on an explicit tape.
 
+        Without its tokens of probability 0 the same drafts are drawn from a law.
+
         Args:
             draft: ``(..., V)``, or ``(..., k, V)`` for a per-slot scheme.
             uniforms: ``(..., tape_length(k))`` in [0, 1); each entry is used once.

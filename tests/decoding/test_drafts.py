@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spectheory.decoding.decoder import Decoder, Request
-from spectheory.decoding.draft_source import DraftJob, ModelDraft
+from spectheory.decoding.draft_source import DraftJob, ModelDraft, draw_below
 from spectheory.decoding.drafts import DRAFTERS, draft_source
 from spectheory.decoding.enumeration import exact_output
 from spectheory.decoding.lookup import InputCopy, PromptLookup, last_match
@@ -15,8 +15,10 @@ from spectheory.decoding.lookup_first import LookupFirst
 from spectheory.decoding.ngram import NgramModel
 from spectheory.decoding.ngram_draft import NgramDraft
 from spectheory.decoding.sampling import PLAIN, Sampling
+from spectheory.decoding.session import HeadTokens, LogitRows, PrunedRows
 from spectheory.decoding.tabular import TabularModel
-from spectheory.decoding.tape import Tape
+from spectheory.decoding.tape import Key, Purpose, Tape
+from spectheory.decoding.tree import ROOT, DraftTree
 from spectheory.decoding.verifier import Block
 from spectheory.drafting.scheme import scheme
 from spectheory.errors import InputError, TokenError, UnknownName, VocabularyMismatch
@@ -33,6 +35,38 @@ def proposals(source, texts, length=3):
         chains.append(tree.tokens)
         session.settle([[]], [0])
     return chains
+
+
+def test_a_tape_is_read_at_a_key_whatever_was_read_before():
+    tape = Tape(2**64 - 1)
+    keys = [Key(step, purpose, row) for step in (0, 5) for purpose in Purpose for row in (0, 3)]
+    for key, count in [*product(keys, (1, 3, 6)), *product(keys[::-1], (2,))]:
+        philox = np.random.Philox(
+            key=np.array([2**64 - 1, 0], np.uint64),
+            counter=np.array([0, key.row, key.purpose, key.step], np.uint64),
+        )
+        expected = np.random.Generator(philox).random(count)
+        np.testing.assert_array_equal(tape.uniforms(key, count), expected)
+
+
+@pytest.mark.parametrize("sampling", [PLAIN, Sampling(0.7, top_k=3), Sampling(0.0)])
+@pytest.mark.parametrize("key", ["iid", "without_replacement", "distinct", "greedy"])
+def test_draws_of_a_pruned_head_are_those_of_masked_logits(key, sampling):
+    torch = pytest.importorskip("torch")
+    tokens = np.array([1, 3, 4, 7, 8])
+    for seed in range(50):
+        few = torch.randn(1, 5, generator=torch.Generator().manual_seed(seed))
+        whole = torch.full((1, 10), -torch.inf)
+        whole[:, tokens] = few
+        trees = [DraftTree(), DraftTree()]
+        job = DraftJob([0], (3,), sampling, Tape(seed), 0)
+        for tree, rows in zip(
+            trees, (PrunedRows(few, HeadTokens(tokens, 10)), LogitRows(whole)), strict=True
+        ):
+            draw_below(job, tree, rows, [ROOT], 0, scheme(key))
+        pruned, masked = trees
+        assert pruned.drawn(ROOT) == masked.drawn(ROOT)
+        np.testing.assert_allclose(pruned.laws[ROOT], masked.laws[ROOT], rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(
