@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class BatchedGreedyOptimal(LadderRule):
         masses = torch.where(left_mass > 0, carried / left_mass.where(left_mass > 0, 1.0), 0.0)
         ladder = Verdict.from_masses(drafts, torch.cat([masses, accept], -1), None).accept
 
-        def residual(failed: Tensor) -> Tensor:
+        def residual(failed: Any) -> Tensor:
             return or_target(left[failed].scatter(-1, fixed[failed], 0.0), p[failed])
 
         return Ladder(ladder, residual)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ class BatchedGrouped(LadderRule):
             *(law.masked_fill(~mine, 0.0).sum(-1, keepdim=True) for law in (p, q))
         )
 
-        def residual(failed: Tensor) -> Tensor:
+        def residual(failed: Any) -> Tensor:
             return or_target((p[failed] - q[failed]).clamp_(min=0), p[failed])
 
         return Ladder(accept, residual)

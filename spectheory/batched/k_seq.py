@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spectheory.arrays import capped_ratio, namespace
-from spectheory.batched.draws import or_target
+from spectheory.batched.draws import few, or_target
 from spectheory.batched.laws import Laws
 from spectheory.batched.rule import Ladder, LadderRule
 
@@ -30,9 +30,9 @@ class BatchedKSeq(LadderRule):
     def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
         p, q, k = target.dense(), draft.dense(), drafts.shape[-1]
         rho = slowdown(p, q, k)
-        accept = capped_ratio(p.gather(-1, drafts) / rho, q.gather(-1, drafts))
+        accept = capped_ratio(few(p.gather(-1, drafts)) / few(rho), few(q.gather(-1, drafts)))
 
-        def residual(failed: Tensor) -> Tensor:
+        def residual(failed: Any) -> Tensor:
             row = p[failed]
             clipped = (row / rho[failed]).minimum(q[failed])
             beta = clipped.sum(-1, keepdim=True)

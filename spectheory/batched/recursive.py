@@ -11,7 +11,7 @@ from C_1 = 0, T_1 = 1. A rejected token has ``p <= C q`` from then on, so it nee
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class BatchedRecursive(LadderRule):
                 gone = q.scatter(-1, drafts[:, : i + 1], 0.0).sum(-1, keepdim=True)
                 rest = torch.where(gone > 0, gone, rest)
 
-        def residual(failed: Tensor) -> Tensor:
+        def residual(failed: Any) -> Tensor:
             row = p[failed]
             left = torch.addcmul(row, q[failed], scale[failed], value=-1).clamp_(min=0)
             return or_target(left, row)

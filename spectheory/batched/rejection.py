@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from spectheory.arrays import capped_ratio
-from spectheory.batched.draws import draw, or_target
+from spectheory.batched.draws import draw, few, or_target
 from spectheory.batched.laws import Laws
 from spectheory.batched.rule import Ladder, LadderRule, check_drafted
 from spectheory.errors import ShapeError, VocabularyMismatch
@@ -30,9 +30,9 @@ class BatchedRejection(LadderRule):
     key: ClassVar[str] = "rejection"
 
     def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
-        accept = capped_ratio(target.at(drafts), draft.at(drafts))
+        accept = capped_ratio(few(target.at(drafts)), few(draft.at(drafts)))
 
-        def residual(failed: Tensor) -> Tensor:
+        def residual(failed: Any) -> Tensor:
             p = target[failed].dense()
             return or_target((p - draft[failed].dense()).clamp_(min=0), p)
 

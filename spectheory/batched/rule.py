@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
-from spectheory.batched.draws import draw
+from spectheory.batched.draws import draw, few
 from spectheory.batched.laws import DenseLaws, Laws
 from spectheory.batched.shortlist import shortlist
 from spectheory.discovery import find, named
@@ -23,12 +24,13 @@ class Ladder(NamedTuple):
     """A verdict whose residual is computed only for the requests that come to need it.
 
     Attributes:
-        accept: ``(B, k)`` probability of taking each draft given that the earlier ones failed.
-        residual: from ``(n,)`` request numbers to ``(n, V)`` masses, not normalised.
+        accept: ``(B, k)`` probability of taking each draft given that the earlier ones failed;
+            a tensor or an array.
+        residual: from an index of n requests to ``(n, V)`` masses, not normalised.
     """
 
-    accept: Tensor
-    residual: Callable[[Tensor], Tensor]
+    accept: Any
+    residual: Callable[[Any], Tensor]
 
 
 class BatchedRule(ABC):
@@ -71,13 +73,13 @@ class BatchedRule(ABC):
                 where the rule is for distinct drafts.
         """
         check(self.definition, target, draft, drafts, uniforms)
-        few = None
+        short = None
         if self.pools and isinstance(target, DenseLaws) and isinstance(draft, DenseLaws):
-            few = shortlist(target, draft, drafts)
-        if few is None:
+            short = shortlist(target, draft, drafts)
+        if short is None:
             return self._draw(target, draft, drafts, uniforms)
-        place, slot = self._draw(few.target, few.draft, few.drafts, uniforms)
-        return Draw(few.tokens.gather(-1, place[:, None])[:, 0], slot)
+        place, slot = self._draw(short.target, short.draft, short.drafts, uniforms)
+        return Draw(short.tokens.gather(-1, place[:, None])[:, 0], slot)
 
     @abstractmethod
     def _draw(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
@@ -90,10 +92,12 @@ class LadderRule(BatchedRule):
     def _draw(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
         accept, residual = self._ladder(target, draft, drafts)
         k = drafts.shape[-1]
-        slot = (uniforms[:, :k] >= accept).long().cumprod(-1).sum(-1)
+        slot = torch.as_tensor((few(uniforms)[:, :k] >= few(accept)).cumprod(-1).sum(-1))
         token = drafts.gather(-1, slot.clamp(max=k - 1)[:, None])[:, 0]
-        failed = (slot == k).nonzero()[:, 0]
+        failed: Any = (slot == k).nonzero()[:, 0]
         if len(failed):
+            if len(failed) == len(slot):
+                failed = slice(None)  # views of the rows, no copies
             token[failed] = draw(residual(failed), uniforms[failed, k])
         return Draw(token, slot)
 
@@ -145,12 +149,12 @@ def check_drafted(draft: Laws, drafts: Tensor, read: Tensor | None = None) -> No
     size = draft.shape[-1]
     if read is not None:
         drafts = drafts.where(read, 0)
-    if drafts.numel() and not 0 <= int(drafts.amin()) <= int(drafts.amax()) < size:
+    if drafts.numel() and not 0 <= int(few(drafts).min()) <= int(few(drafts).max()) < size:
         raise ImpossibleDraft(
             f"`drafts` holds a token outside 0 to {size - 1}. Padding id, or another tokenizer?"
         )
-    possible = draft.at(drafts) > 0
-    if not bool((possible if read is None else possible | ~read).all()):
+    possible = few(draft.at(drafts)) > 0
+    if not bool((possible if read is None else possible | ~few(read)).all()):
         raise ImpossibleDraft(
             "a token of `drafts` has probability 0 under `draft`; it was not drawn from that law. "
             "Was the draft tempered or truncated after sampling?"

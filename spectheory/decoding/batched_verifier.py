@@ -96,12 +96,12 @@ class BatchedLevels(LevelByLevel):
             return certain
         if not count:
             tape = np.stack([at.uniforms(Purpose.TOKEN, 1)[0] for at in level])
-            return list(map(int, draw(target.dense(), torch.as_tensor(tape, device=device))))
+            return draw(target.dense(), torch.as_tensor(tape, device=device)).tolist()
         drafts = np.array([at.drafted.tree.drawn(at.node) for at in level])
         tape = np.stack([at.uniforms(Purpose.VERDICT, count + 1) for at in level])
         given = (torch.as_tensor(array, device=device) for array in (drafts, tape))
         declared = self._declared(level, device)
-        return list(map(int, self.executor(target, declared, *given).token))
+        return self.executor(target, declared, *given).token.tolist()
 
     def _place(self, batch: Sequence[Drafted]) -> torch.device:
         """Where laws are made."""
