@@ -75,3 +75,20 @@ class OptInNeeded(SourceUnavailable):
 
 class ChecksumMismatch(RuntimeError):
     """A downloaded file is not the one that the registry pins."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's own, or one of torch, not imported here.
+
+    >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    True
+    """
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY))
+    )
+
+
+_NO_MEMORY = ("allocate memory", "STATUS_ALLOC_FAILED")
+"""In messages of torch's plain RuntimeErrors: of its CPU allocator, and of CUDA's libraries."""

@@ -22,6 +22,7 @@ from spectheory.errors import (
     ModelFailure,
     OptInNeeded,
     SourceUnavailable,
+    out_of_memory,
 )
 
 COMMANDS = (
@@ -70,11 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(name, f"{where}{error.strerror or error}", 2)
     except (SourceUnavailable, ChecksumMismatch, MissingDependency, ModelFailure) as error:
         return _fail(name, error, 1)
-    except MemoryError as error:
-        return _fail(name, f"out of memory. {error}", 1)
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return _fail(name, f"out of memory. {error}", 1)
     return int(code)
 
 

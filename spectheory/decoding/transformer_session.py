@@ -15,7 +15,7 @@ import torch
 from spectheory.decoding.cache import RaggedCache
 from spectheory.decoding.grouped_heads import uncopied_groups
 from spectheory.decoding.session import HeadTokens, LogitRows, Nodes, PrunedRows, Rows
-from spectheory.errors import InputError, ModelFailure
+from spectheory.errors import InputError, ModelFailure, out_of_memory
 
 
 class Pass(Protocol):
@@ -155,7 +155,7 @@ class TransformerSession:
                     past_key_values=self._cache,
                 )
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            if out_of_memory(error):
                 raise MemoryError(
                     f"model `{self.name}` cannot read {widest} tokens of {len(batch)} texts with "
                     f"{self._cache.end} cached on {self._device}; a smaller batch or shorter "

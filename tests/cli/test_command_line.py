@@ -144,6 +144,8 @@ def test_demo_refuses_a_folder_that_is_a_file(run, tmp_path):
         (MissingDependency("no rich"), 1),
         (ModelFailure("no model"), 1),
         (MemoryError("4 GiB"), 1),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), 1),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1),
         (FileNotFoundError(2, "No such file", "name"), 2),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
