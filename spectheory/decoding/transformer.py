@@ -41,6 +41,7 @@ class TransformerModel:
         self.context: int | None = getattr(config, "max_position_embeddings", None)
         self.layers = int(config.num_hidden_layers)
         self.small_passes: set[str] = set()
+        self._cache_checked = False
         self._keeps_columns = "logits_to_keep" in inspect.signature(module.forward).parameters
 
     @classmethod
@@ -163,11 +164,20 @@ class TransformerModel:
         return exits
 
     def session(self, texts: int) -> TransformerSession:
-        """A session over empty texts, with a key-value cache.
+        """A session over empty texts, with a key-value cache; the first one tries the model.
 
         Raises:
-            InputError: a model that cannot forget single tokens; see `TransformerSession`.
+            InputError: a model that cannot forget single tokens; see `TransformerSession` and
+                `check_cache_reading`.
         """
+        if not self._cache_checked:
+            from spectheory.decoding.cache_check import check_cache_reading
+
+            check_cache_reading(self, self._open(2))
+            self._cache_checked = True
+        return self._open(texts)
+
+    def _open(self, texts: int) -> TransformerSession:
         from spectheory.decoding.transformer_session import TransformerSession
 
         if getattr(self.module, "_is_stateful", False):

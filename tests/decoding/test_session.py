@@ -127,6 +127,7 @@ def test_logits_that_are_no_numbers():
 )
 def test_out_of_memory_says_what_would_need_less(error, monkeypatch):
     model = built("llama")
+    model.session(1)  # tried before memory runs out
 
     def full(*_, **__):
         raise error
@@ -138,6 +139,7 @@ def test_out_of_memory_says_what_would_need_less(error, monkeypatch):
 
 def test_other_errors_are_not_taken_for_memory(monkeypatch):
     model = built("llama")
+    model.session(1)
 
     def broken(*_, **__):
         raise RuntimeError("shapes")
@@ -181,14 +183,15 @@ def test_grouped_keys_are_not_copied_for_each_head(monkeypatch):
     from spectheory.decoding.grouped_heads import SWITCH, uncopied_groups
 
     monkeypatch.delenv(SWITCH, raising=False)
-    copied = []
+    model, copied = built("llama"), []
+    model.session(1)
     copy = sdpa_attention.repeat_kv
     monkeypatch.setattr(
         sdpa_attention, "repeat_kv", lambda *given: (copied.append(given[1]), copy(*given))[1]
     )
 
     def read():
-        [rows] = built("llama").session(1).extend([Nodes([7, 8, 9], [-1, -1, 0], 3)])
+        [rows] = model.session(1).extend([Nodes([7, 8, 9], [-1, -1, 0], 3)])
         return rows.logits
 
     found = read()
@@ -203,3 +206,56 @@ def test_grouped_keys_are_not_copied_for_each_head(monkeypatch):
     with uncopied_groups("cpu"):
         assert os.environ[SWITCH] == "0"
     assert os.environ[SWITCH] == "0"
+
+
+def slot_reading(family, window=4):
+    """A model whose attention takes positions from cache slots."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 31, "hidden_size": 16}
+    if family == "gpt_neo":
+        config = transformers.GPTNeoConfig(
+            **sizes, num_layers=2, num_heads=2, attention_types=[[["global", "local"], 1]],
+            max_position_embeddings=600, window_size=window, bos_token_id=0, eos_token_id=0,
+        )  # fmt: skip
+        module = transformers.GPTNeoForCausalLM(config)
+    elif family == "mpt":
+        config = transformers.MptConfig(vocab_size=31, d_model=16, n_layers=2, n_heads=2)
+        module = transformers.MptForCausalLM(config)
+    elif family == "bloom":
+        config = transformers.BloomConfig(**sizes, n_layer=2, n_head=2)
+        module = transformers.BloomForCausalLM(config)
+    else:
+        config = transformers.FalconConfig(
+            **sizes, num_hidden_layers=2, num_attention_heads=2, alibi=True
+        )
+        module = transformers.FalconForCausalLM(config)
+    return TransformerModel(module, tokenizer=None, name=family)
+
+
+@pytest.mark.parametrize("window", [4, 256])
+def test_windows_over_cache_slots_are_refused(window):
+    with pytest.raises(InputError, match=r"`gpt_neo` does not read a cache.*relative gap"):
+        slot_reading("gpt_neo", window).session(4)
+
+
+@pytest.mark.parametrize("family", ["mpt", "bloom", "falcon"])
+def test_alibi_over_cache_slots_is_refused(family):
+    with pytest.raises(InputError, match=rf"`{family}` does not read a cache.*ALiBi"):
+        slot_reading(family).session(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_rounding_refuses_no_model(model, dtype):
+    rounded = TransformerModel(built(model.name).module.to(dtype), tokenizer=None, name="rounded")
+    rounded.session(1)
+
+
+def test_a_model_is_tried_once(monkeypatch):
+    model, passes = built("llama"), []
+    read = model._pass
+    monkeypatch.setattr(
+        model, "_pass", lambda keep, **inputs: (passes.append(1), read(keep, **inputs))[1]
+    )
+    for _ in range(2):
+        model.session(3)
+    assert len(passes) == 2
