@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from spectheory.arrays import Array, namespace
 from spectheory.distributions import from_logits, normalise, temper, top_k, top_p
+from spectheory.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Sampling:
         top_k: keep the most probable tokens; None keeps all.
         top_p: keep the shortest top list of at least this mass; None keeps all.
 
+    Raises:
+        InputError: one of them out of range.
+
     >>> import numpy as np
     >>> Sampling(top_k=1).of_logits(np.array([0.0, 2.0, 1.0])).tolist()
     [0.0, 1.0, 0.0]
@@ -32,6 +37,23 @@ class Sampling:
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise InputError(
+                f"`temperature` is {self.temperature}; expected a finite number >= 0, where 0 is "
+                "greedy. Its inverse, or its logarithm?"
+            )
+        if self.top_k is not None and (not self.top_k >= 1 or self.top_k % 1):
+            raise InputError(
+                f"`top_k` is {self.top_k}; expected an integer >= 1, or None to keep all tokens, "
+                "which other libraries spell 0 or -1"
+            )
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise InputError(
+                f"`top_p` is {self.top_p}; expected a number in (0, 1], or None to keep all "
+                "tokens. A percentage?"
+            )
 
     def of_logits(self, logits: Array) -> Array:
         """``(..., V)`` float64 law of ``(..., V)`` logits."""

@@ -48,7 +48,14 @@ def test_laws_over_a_real_vocabulary(cut, rounded):
         assert bool((law == wanted).all())
 
 
-@pytest.mark.parametrize("wrong", [{"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}])
-def test_limits_out_of_range_are_refused(wrong):
-    with pytest.raises(InputError, match=next(iter(wrong))):
-        Sampling(**wrong).of_logits(np.zeros(4))
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("temperature", value) for value in (-1.0, np.nan, np.inf)],
+        *[("top_k", value) for value in (0, -1, 2.5, np.nan)],
+        *[("top_p", value) for value in (0.0, 1.5, np.nan)],
+    ],
+)
+def test_parameters_out_of_range_are_refused_before_any_law_is_asked_for(name, value):
+    with pytest.raises(InputError, match=f"`{name}` is {value}"):
+        Sampling(**{name: value})
