@@ -64,8 +64,8 @@ class RunsShort(Protocol):
 class Watchable(Protocol):
     """A target's session whose hidden states can be read."""
 
-    def watch(self) -> None:
-        """Keep states from now on.
+    def watch(self) -> int:
+        """Keep states from now on; returns their size.
 
         Raises:
             InputError: this one's cannot be read.
@@ -85,7 +85,7 @@ class FollowsTarget(Protocol):
         """Hear which session the target has, before it reads anything.
 
         Raises:
-            InputError: a target whose states cannot be read.
+            InputError: a target whose states cannot be read, or are of another size.
         """
         ...
 

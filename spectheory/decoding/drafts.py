@@ -16,7 +16,6 @@ from spectheory.decoding.ngram_draft import NgramDraft
 from spectheory.decoding.prompts import stdlib_source
 from spectheory.decoding.pruned_head import PrunedHead, frequent_tokens
 from spectheory.decoding.registry import load
-from spectheory.decoding.vocabulary import fitted
 from spectheory.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def draft_source(
         levels, colon, behind = rest.partition(":")
         if not (colon and levels.isdecimal()):
             levels, behind = "1", rest
-        other = fitted(draft_source(behind, target, allow_unofficial=allow_unofficial), target)
+        other = draft_source(behind, target, allow_unofficial=allow_unofficial)
         copies_of = PromptLookup(target.vocab_size, shortest=SHORTEST)
         return LookupFirst(copies_of, other, int(levels))
     if name == "distil" or name.startswith("distil:"):

@@ -144,7 +144,12 @@ class _FollowingDrafts(ModelDrafts):
             raise InputError(
                 f"draft `{self.model.name}` follows a transformer; this target is none"
             )
-        target.watch()
+        size, own = target.watch(), self.session.nothing.shape[1]
+        if size != own:
+            raise InputError(
+                f"draft `{self.model.name}` follows states of size {own}; this target's have "
+                f"{size}. A drafter of another target?"
+            )
         self.target = target
 
     def propose(self, jobs: Sequence[DraftJob], scheme: DraftScheme) -> list[DraftTree]:

@@ -160,10 +160,10 @@ class _Replay:
         self.reached = self._taken = 0
         self._states: Any = None
 
-    def watch(self) -> None:
+    def watch(self) -> int:
         if not isinstance(self.session, Watchable):
             raise InputError("the draft follows its target, whose states cannot be read")
-        self.session.watch()
+        return self.session.watch()
 
     def take_states(self, text: int) -> Any:
         if self._states is None:

@@ -40,7 +40,7 @@ class TransformerSession:
         config: its text configuration.
         layers: how many of its layers run.
         texts: how many texts.
-        like: a parameter: its device and dtype.
+        like: the weight of the head, ``(V, size)``: its device, its dtype, the size of states.
         body: the part whose ``last_hidden_state`` `watch` keeps; none if nobody may watch.
 
     Attributes:
@@ -64,7 +64,7 @@ class TransformerSession:
         self.name = name
         self._forward = forward
         self._window, self._types = _attention_types(name, config)
-        self._device, self._dtype = like.device, like.dtype
+        self._device, self._dtype, self._state_size = like.device, like.dtype, like.shape[1]
         self._cache = RaggedCache(layers, texts)
         self._ancestors = [np.zeros((0, 0), bool) for _ in range(texts)]
         self._depths = [np.zeros(0, np.int64) for _ in range(texts)]
@@ -72,8 +72,8 @@ class TransformerSession:
         self._body = body
         self._watched: list[WatchedStates] | None = None
 
-    def watch(self) -> None:
-        """From now on, keep the hidden states before the head for `take_states`.
+    def watch(self) -> int:
+        """From now on, keep the hidden states before the head for `take_states`; their size.
 
         Raises:
             InputError: a session whose states are nobody's.
@@ -81,6 +81,7 @@ class TransformerSession:
         if self._body is None:
             raise InputError(f"the states of `{self.name}` cannot be read")
         self._watched = [WatchedStates() for _ in self._depths]
+        return self._state_size
 
     def take_states(self, text: int) -> torch.Tensor:
         """``(n, size)`` states of a text's tokens that were kept since they were taken last."""

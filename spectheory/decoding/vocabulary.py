@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spectheory.decoding.draft_source import DraftSource, ModelDraft
+from spectheory.decoding.lookup_first import LookupFirst
 from spectheory.decoding.session import DecodableModel, Nodes, Rows, Session
 from spectheory.errors import VocabularyMismatch
 
@@ -20,6 +21,9 @@ def fitted(source: DraftSource, target: DecodableModel) -> DraftSource:
     Raises:
         VocabularyMismatch: token ids that mean something else than the target's, or may do so.
     """
+    if isinstance(source, LookupFirst):
+        fitted(source.lookup, target)  # over the target's tokens, or refused
+        return replace(source, other=fitted(source.other, target))
     ours = getattr(target, "tokenizer", None)
     theirs = getattr(getattr(source, "model", None), "tokenizer", None)
     both = ours is not None and theirs is not None
@@ -27,12 +31,12 @@ def fitted(source: DraftSource, target: DecodableModel) -> DraftSource:
         _check_tokens(source, theirs.get_vocab(), target, ours.get_vocab())
     if source.vocab_size is None or source.vocab_size == target.vocab_size:
         return source
-    if not (both and type(source) is ModelDraft):  # others read more of a model than its laws
-        raise VocabularyMismatch(
-            f"draft `{source.name}` is over {source.vocab_size} tokens, target `{target.name}` "
-            f"over {target.vocab_size}; a draft must share the target's tokenizer"
-        )
-    return ModelDraft(ResizedModel(source.model, target.vocab_size))
+    if both and type(source) is ModelDraft:  # others read more of a model than its laws
+        return ModelDraft(ResizedModel(source.model, target.vocab_size))
+    raise VocabularyMismatch(
+        f"draft `{source.name}` is over {source.vocab_size} tokens, target `{target.name}` "
+        f"over {target.vocab_size}; a draft must share the target's tokenizer"
+    )
 
 
 @dataclass(frozen=True)

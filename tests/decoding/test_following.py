@@ -20,7 +20,7 @@ from spectheory.drafting.scheme import scheme  # noqa: E402
 from spectheory.errors import InputError  # noqa: E402
 from spectheory.training import Training  # noqa: E402
 from spectheory.verification.rule import rule  # noqa: E402
-from tests.decoding.tiny_drafter import TOKENS, plan  # noqa: E402
+from tests.decoding.tiny_drafter import TOKENS, plan, tiny  # noqa: E402
 
 
 def perturbed(drafter):
@@ -145,6 +145,10 @@ def test_following_needs_states_to_follow(target):
         Decoder(table, FollowingDraft(drafter), branching=(1,)).generate([Request([1, 2], 3)])
     with pytest.raises(InputError, match=r"states of .* cannot be read"):
         Decoder(target.early_exit(2), FollowingDraft(drafter), branching=(1,)).generate(
+            [Request([1, 2], 3)]
+        )
+    with pytest.raises(InputError, match=r"follows states of size 16; this target's have 8"):
+        Decoder(tiny(size=8), FollowingDraft(drafter), branching=(1,)).generate(
             [Request([1, 2], 3)]
         )
     with pytest.raises(InputError, match="cannot follow"):

@@ -10,6 +10,8 @@ import pytest
 from spectheory.decoding.decoder import Decoder, Request
 from spectheory.decoding.draft_source import ModelDraft
 from spectheory.decoding.enumeration import exact_output
+from spectheory.decoding.lookup import PromptLookup
+from spectheory.decoding.lookup_first import LookupFirst
 from spectheory.decoding.ngram import NgramModel
 from spectheory.decoding.ngram_draft import NgramDraft
 from spectheory.decoding.sampling import Sampling
@@ -65,6 +67,8 @@ def test_a_draft_of_the_target_s_size_is_left_alone():
     resized = fitted(ModelDraft(model(4, 1, "a", "b")), target)
     assert isinstance(resized.model, ResizedModel)
     assert resized.vocab_size == 3
+    behind = fitted(LookupFirst(PromptLookup(3), ModelDraft(model(4, 1, "a", "b"))), target)
+    assert isinstance(behind.other.model, ResizedModel)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +78,8 @@ def test_a_draft_of_the_target_s_size_is_left_alone():
         (ModelDraft(model(4, 1, "a", "c")), "'b' is token 1 here, None there"),
         (ModelDraft(model(3, 1, "a", "b", "c")), "'c' is token None here, 2 there"),
         (NgramDraft(NgramModel(4, 2)), "is over 4 tokens, target"),
+        (LookupFirst(PromptLookup(3), ModelDraft(model(3, 1, "a", "c"))), "'b' is token 1 here"),
+        (LookupFirst(PromptLookup(4), ModelDraft(model(3, 1, "a", "b"))), "is over 4 tokens"),
     ],
 )
 def test_other_tokens_are_refused(source, reason):
