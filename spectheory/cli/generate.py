@@ -152,13 +152,15 @@ def read_prompt(options: argparse.Namespace) -> str:
     """
     if (options.prompt is None) == (options.prompt_file is None):
         raise InputError("give a prompt or --prompt-file, one of them")
-    if options.prompt_file is not None:
-        try:
+    try:
+        if options.prompt_file is not None:
+            source = f"`--prompt-file` {options.prompt_file}"
             text = str(options.prompt_file.read_text(encoding="utf-8"))
-        except UnicodeDecodeError as error:
-            raise InputError(f"`--prompt-file` {options.prompt_file} is not UTF-8 text") from error
-    else:
-        text = sys.stdin.read() if options.prompt == "-" else str(options.prompt)
+        else:
+            source = "`prompt`, standard input,"
+            text = sys.stdin.read() if options.prompt == "-" else str(options.prompt)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source} is not {error.encoding.upper()} text") from error
     if not text:
         raise InputError("`prompt` is empty; a model needs at least one token to continue from")
     return text
@@ -231,16 +233,23 @@ def _stream(
             if shown:
                 written = _write(target, tokens, written, last=bool(emission.finish))
     finally:
-        if shown:
+        if shown and tokens:
             print(flush=True)
     return tokens, finish
 
 
 def _write(target: Any, tokens: list[int], written: str, last: bool) -> str:
-    """Write what is new; a character whose bytes are not all there yet waits."""
+    """Write what is new; a character whose bytes are not all there yet waits.
+
+    The decoding of a tail may change with what follows, when some of it is written already: then
+    the text goes on from where the two part.
+    """
     text = target.decode(tokens)
     stable = text if last else text.rstrip("\ufffd")
-    if not stable.startswith(written):  # the decoding of a tail may change with what follows
+    if written.startswith(stable):
         return written
-    print(stable[len(written) :], end="", flush=True)
+    start = len(written)
+    while not stable.startswith(written[:start]):
+        start -= 1
+    print(stable[start:], end="", flush=True)
     return stable

@@ -1,3 +1,6 @@
+import io
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -65,3 +68,40 @@ def test_ctrl_c_is_a_clean_stop(run, smollm2, monkeypatch):
         assert stopped.code == 130
         assert stopped.out.strip() == ""
         assert stopped.err.endswith("interrupted\n")
+
+
+def test_standard_input_that_is_not_text(run, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9 "), encoding="utf-8"))
+    assert "standard input, is not UTF-8 text" in run("generate", "-").complaint
+
+
+@pytest.mark.parametrize(
+    ("decoded", "shown"),
+    [
+        (["a", "a\ufffd", "aé", "aéb"], "aéb"),
+        (["Hello ", "Hello,", "Hello, you"], "Hello , you"),  # a tokenizer that tidies blanks
+        (["ab", "a", "abc"], "abc"),
+    ],
+)
+def test_nothing_is_lost_where_the_decoding_of_a_tail_changes(capsys, decoded, shown):
+    from spectheory.cli.generate import _stream
+
+    emissions = [SimpleNamespace(tokens=[i], finish=None) for i in range(len(decoded))]
+    emissions[-1].finish = "length"
+    decoder = SimpleNamespace(stream=lambda _: iter(emissions))
+    target = SimpleNamespace(decode=lambda tokens: decoded[len(tokens) - 1])
+    _stream(decoder, target, None, shown=True)
+    assert capsys.readouterr().out == f"{shown}\n"
+
+
+def test_a_refusal_leaves_standard_output_empty(capsys):
+    from spectheory.cli.generate import _stream
+    from spectheory.errors import InputError
+
+    def refused(_):
+        raise InputError("a prompt that is too long")
+        yield
+
+    with pytest.raises(InputError):
+        _stream(SimpleNamespace(stream=refused), None, None, shown=True)
+    assert capsys.readouterr().out == ""
