@@ -12,6 +12,7 @@ import numpy as np
 
 from spectheory.decoding.decoder import Decoder, Request
 from spectheory.decoding.prompts import prompts, spread, stdlib_source
+from spectheory.decoding.storage import written_whole
 from spectheory.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def generated(
         InputError: the folder holds another corpus, or a prompt has no text.
         SourceUnavailable: a prompt set cannot be had.
     """
+    asked = prompt_tokens(target, corpus)  # sources that there are, before the folder is theirs
     _claim(folder, {"target": target.name, **asdict(corpus)})
-    asked = prompt_tokens(target, corpus)
     texts: list[Text] = []
     for start in range(0, corpus.texts, corpus.together):
         file = folder / f"{start:06}.npz"
@@ -181,9 +182,8 @@ def _claim(folder: Path, settings: dict[str, object]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     note, text = folder / NOTE, json.dumps(settings, indent=1)
     if not note.exists():
-        scratch = note.with_suffix(".partial")
-        scratch.write_text(text)
-        scratch.replace(note)
+        with written_whole(note) as scratch:
+            scratch.write_text(text)
     elif note.read_text() != text:
         raise InputError(
             f"{folder} holds texts of other settings ({note.name} says which); name another "
@@ -193,14 +193,13 @@ def _claim(folder: Path, settings: dict[str, object]) -> None:
 
 def _write(file: Path, requests: Sequence[Request], made: Sequence[Sequence[int]]) -> None:
     rows = [np.append(request.prompt, new) for request, new in zip(requests, made, strict=True)]
-    scratch = file.with_name(f".{file.stem}.partial.npz")
-    np.savez(
-        scratch,
-        tokens=np.concatenate(rows).astype(np.int32),
-        lengths=[len(row) for row in rows],
-        prompts=[len(request.prompt) for request in requests],
-    )
-    scratch.replace(file)
+    with written_whole(file) as scratch:
+        np.savez(
+            scratch,
+            tokens=np.concatenate(rows).astype(np.int32),
+            lengths=[len(row) for row in rows],
+            prompts=[len(request.prompt) for request in requests],
+        )
 
 
 def _read(file: Path) -> list[Text]:

@@ -49,6 +49,25 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """A scratch file that takes the name ``file`` only when the block ends without error.
+
+    So a reader, and a run that was killed, find the old content or the new one, never a part.
+
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     file = Path(root) / "card.json"
+    ...     with written_whole(file) as scratch:
+    ...         _ = scratch.write_text("{}")
+    ...         before = file.exists()
+    ...     before, file.read_text()
+    (False, '{}')
+    """
+    scratch = file.with_name(f".{file.stem}.partial{file.suffix}")
+    yield scratch
+    scratch.replace(file)
+
+
+@contextmanager
 def appearing_whole(folder: Path) -> Iterator[Path]:
     """A scratch folder that takes the name ``folder`` only when the block ends without error.
 

@@ -189,6 +189,9 @@ def test_texts_follow_the_prompts_and_do_not_depend_on_where_a_run_stopped(
     assert len({text.tokens.tobytes() for text in whole}) == 20
     with pytest.raises(InputError, match="texts of other settings"):
         generated(target, replace(corpus, seed=1), tmp_path / "cut")
+    with pytest.raises(UnknownName, match=r"no prompt set `a\.text`"):
+        generated(target, replace(corpus, sources=("a.text",)), tmp_path / "mistyped")
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_sources(target, tmp_path):
