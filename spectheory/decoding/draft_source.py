@@ -134,7 +134,11 @@ class _NoDrafts:
 
 @dataclass(frozen=True)
 class ModelDraft:
-    """Draws from a draft model, level by level; its cache is rolled back with the target's."""
+    """Draws from a draft model, level by level; its cache is rolled back with the target's.
+
+    A text beyond the model's context goes on without drafts: whether it does depends on lengths
+    alone, so rules keep their output law.
+    """
 
     model: DecodableModel
 
@@ -169,6 +173,7 @@ class ModelDrafts:
         self.read, self.pending = [0] * self.texts, [0] * self.texts
 
     def propose(self, jobs: Sequence[DraftJob], scheme: DraftScheme) -> list[DraftTree]:
+        jobs = [_within(self.model.context, job) for job in jobs]
         trees = [DraftTree() for _ in jobs]
         depth = max((len(job.branching) for job in jobs), default=0)
         if not depth:
@@ -222,6 +227,13 @@ class ModelDrafts:
         self.session.keep([range(len(new)) for new in unread])
         self.read = [read + len(new) for read, new in zip(self.read, unread, strict=True)]
         return rows
+
+
+def _within(context: int | None, job: DraftJob) -> DraftJob:
+    """The job with no more levels than the context has room for; the last one is never read."""
+    if context is None:
+        return job
+    return job._replace(branching=job.branching[: max(0, context + 1 - len(job.text))])
 
 
 def draw_below(

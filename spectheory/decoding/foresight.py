@@ -102,9 +102,9 @@ def logged_acceptance(
     first, later, offered = np.zeros(size), np.zeros(size), np.zeros(size, dtype=np.int64)
     alike = np.zeros(size, dtype=bool)
     for row, (law, draft, levels) in enumerate(laws):
-        offered[row] = min(levels, size - row)
         if draft is None:
             continue
+        offered[row] = min(levels, size - row)
         alike[row] = float(draft.max()) == 1
         for k_here, rates in ((k, first), (1, later)):
             found = rule.rates(law, draft, scheme.most_drafts(draft, k_here), scheme.key)

@@ -10,6 +10,8 @@ from spectheory.audit.sequential import audit_law
 from spectheory.decoding.decoder import Completion, Decoder, Request
 from spectheory.decoding.draft_source import ModelDraft
 from spectheory.decoding.enumeration import KeyReuse, exact_output
+from spectheory.decoding.lookup import PromptLookup
+from spectheory.decoding.lookup_first import LookupFirst
 from spectheory.decoding.sampling import PLAIN, Sampling
 from spectheory.decoding.tabular import TabularModel
 from spectheory.decoding.tape import Key, Purpose, Tape
@@ -286,3 +288,39 @@ def test_the_context_ends_a_text():
     assert (len(done.tokens), done.finish) == (3, "context")
     with pytest.raises(ContextTooLong, match="at most 5 leave room"):
         decoder.generate([Request([0] * 6, 1)])
+
+
+@pytest.mark.parametrize("context", [1, 2, 3, 4])
+def test_a_text_beyond_the_context_of_its_draft_goes_on_without_drafts(context):
+    target, draft = models()
+    draft.context = context
+    decoder = Decoder(target, ModelDraft(draft), branching=(1, 1))
+    assert exact_law(decoder, 4) == stream_law(target, 4)
+    assert (decoder.statistics.drafted > 0) == (context >= len(PROMPT))
+
+
+def test_a_draft_model_reads_no_position_that_it_does_not_have():
+    """GPT-2 has a table of positions, so one too many is an error."""
+    torch, transformers = (pytest.importorskip(name) for name in ("torch", "transformers"))
+    from spectheory.decoding.transformer import TransformerModel
+
+    torch.manual_seed(0)
+    target, draft = (
+        TransformerModel(
+            transformers.GPT2LMHeadModel(
+                transformers.GPT2Config(
+                    vocab_size=31, n_positions=positions, n_embd=16, n_layer=1, n_head=2,
+                    bos_token_id=0, eos_token_id=0,
+                )
+            ),
+            None,
+            f"{positions} positions",
+        )
+        for positions in (64, 16)
+    )  # fmt: skip
+    requests = [Request(np.arange(n), 40, sampling=Sampling(0)) for n in (3, 14, 20)]
+    for other in (ModelDraft(draft), LookupFirst(PromptLookup(31), ModelDraft(draft))):
+        decoder = Decoder(target, other, branching=(1, 1, 1), batch=3)
+        found = decoder.generate(requests)
+        for plain, one in zip(Decoder(target).generate(requests), found, strict=True):
+            assert one.tokens == plain.tokens

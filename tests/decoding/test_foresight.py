@@ -101,6 +101,13 @@ def test_where_nothing_is_drafted_nothing_is_accepted():
     # Behind 0 1 2 0 came 1 2 0, but the text ends two tokens on.
     assert found.offered.tolist() == [0, 0, 2, 1]
     assert found.alike.tolist() == [False, False, True, True]
+    target, draft = models()
+    draft.context = 3  # beyond it, nothing is drafted
+    found = logged_acceptance(
+        target, ModelDraft(draft), text, 2, scheme=IID, rule=rule("rejection"), sampling=PLAIN
+    )
+    assert found.offered.tolist() == [4, 3, 0, 0]
+    assert (found.first > 0).tolist() == [True, True, False, False]
 
 
 def test_decoding_accepts_what_the_log_of_its_text_says():
