@@ -90,7 +90,7 @@ def verify_chain_on_device(
         pair.size, most, tape.shape[-1], DTYPE=pair.dtype,
     )  # fmt: skip
     own = tape[torch.arange(batch, device=kept.device), kept, 1:]
-    return ChainDraw(kept, pair.residual(rows, own, independent=tape.shape[-1] == 3))
+    return ChainDraw(kept, pair.residual(rows, own, tape.shape[-1] == 3))
 
 
 def optimal_iid_on_device(
@@ -99,8 +99,10 @@ def optimal_iid_on_device(
     """`BatchedOptimalIid` with the rows' passes as kernels; the bins are planned on the host.
 
     Args:
-        target, draft, drafts, uniforms: as for `BatchedRule`.
-        bins: as there.
+        target, draft, drafts: as for `BatchedRule`.
+        uniforms: as there, or ``(B, k + 2)``: entry k then draws the tile of a token that is no
+            draft, and entry k + 1, independent of it, the token in the tile.
+        bins: as for `BatchedOptimalIid`.
 
     Raises:
         VocabularyMismatch, ShapeError, ImpossibleDraft: see `BatchedRule`.
@@ -108,8 +110,10 @@ def optimal_iid_on_device(
     from spectheory.kernels.ratio_histogram import layout
     from spectheory.kernels.triton_score import ratio_sums
 
-    check(batched_rule("optimal_iid").definition, target, draft, drafts, uniforms)
     (batch, k), device = drafts.shape, drafts.device
+    independent = uniforms.shape[-1] == k + 2
+    tape = uniforms[..., :-1].contiguous() if independent else uniforms
+    check(batched_rule("optimal_iid").definition, target, draft, drafts, tape)
     shift, base, edges = layout(k, bins)
     pair = _Pair(target, draft)
     sums = torch.zeros(batch, 2, bins + 3, dtype=torch.int64, device=device)
@@ -121,7 +125,7 @@ def optimal_iid_on_device(
     slots, shares = win(
         (sums.transpose(1, 2).double() / UNIT).cpu().numpy(),
         torch.stack([p, q, key.double()]).cpu().numpy(),
-        uniforms.cpu().numpy(),
+        tape.cpu().numpy(),
         edges,
     )
     slot = torch.as_tensor(slots, device=device)
@@ -130,7 +134,8 @@ def optimal_iid_on_device(
     if len(failed):
         rows = torch.stack([failed, failed, torch.ones_like(failed)], -1)
         share = torch.as_tensor(shares, device=device)[failed].contiguous()
-        token[failed] = pair.residual(rows, uniforms[failed, k:], plan=(share, shift, base, bins))
+        plan = share, shift, base, bins
+        token[failed] = pair.residual(rows, uniforms[failed, k:], independent, plan)
     return Draw(token, slot)
 
 
@@ -149,7 +154,7 @@ class _Pair:
         self,
         rows: Tensor,
         uniforms: Tensor,
-        independent: bool = False,
+        independent: bool,
         plan: tuple[Tensor, int, int, int] | None = None,
     ) -> Tensor:
         """``(n,)`` tokens from the rows' residuals; ``plan`` is what a score plan accepts."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spectheory import distributions
-from spectheory.batched import draws
+from spectheory.batched import draws, optimal_iid
 from spectheory.batched.laws import from_logits
 from spectheory.batched.on_device import (
     TILE,
@@ -59,6 +59,14 @@ def test_chains_are_those_in_torch(kind, setting):
     assert not agree(got, verify_chain(*laws, drafts, tape.flip(-1), lengths))
 
 
+def by_tile(mass, uniforms):
+    """The token of a ``(V,)`` mass: its tile by one uniform, then by another its place there."""
+    tiles = torch.nn.functional.pad(mass, (0, -V % TILE)).reshape(-1, TILE).cpu().numpy()
+    first, second = uniforms.cpu().numpy()
+    tile = int(inverse_transform(tiles.sum(-1), first))
+    return tile * TILE + int(inverse_transform(tiles[tile], second))
+
+
 def test_independent_uniforms_draw_tile_and_token():
     target, draft, drafts, tape, lengths = (tensor(part) for part in chains("smooth"))
     laws = from_logits(target), from_logits(draft)
@@ -68,10 +76,7 @@ def test_independent_uniforms_draw_tile_and_token():
         mass = laws[0][b, row].dense()
         if row < int(lengths[b]):
             mass = (mass - laws[1][b, row].dense()).clamp(min=0)
-        tiles = torch.nn.functional.pad(mass, (0, -V % TILE)).reshape(-1, TILE).cpu().numpy()
-        u = tape[b, row].cpu().numpy()
-        tile = int(inverse_transform(tiles.sum(-1), u[1]))
-        assert int(got.token[b]) == tile * TILE + int(inverse_transform(tiles[tile], u[2]))
+        assert int(got.token[b]) == by_tile(mass, tape[b, row, 1:])
 
 
 def test_the_fast_precision_differs_in_near_ties_only():
@@ -120,6 +125,23 @@ def test_optimal_tokens_are_those_in_torch(kind, k):
     assert bool((got.token == want.token).all())
     if kind == "smooth":
         assert set(got.slot.tolist()) == set(range(k + 1))
+
+
+def test_independent_uniforms_draw_what_the_optimal_rule_leaves(monkeypatch):
+    target, draft, *_ = (tensor(part) for part in chains("smooth", seed=3))
+    laws = from_logits(target[:, 0]), from_logits(draft[:, 0])
+    generator = np.random.default_rng(0)
+    q = laws[1].dense().cpu().numpy()[:, None]
+    drafts = tensor(inverse_transform(np.repeat(q, 2, 1), generator.random((B, 2))))
+    tape, left = tensor(generator.random((B, 4))), []
+    monkeypatch.setattr(optimal_iid, "draw", lambda mass, u: left.append(mass) or u.long())
+    slot = BatchedOptimalIid(256)(*laws, drafts, tape[:, :3]).slot
+    got = optimal_iid_on_device(*laws, drafts, tape, 256)
+    assert bool((got.slot == slot).all())
+    failed = (slot == 2).nonzero()[:, 0]
+    assert len(failed) > 3
+    for b, mass in zip(failed, left[0], strict=True):
+        assert int(got.token[b]) == by_tile(mass, tape[b, 2:])
 
 
 def test_draws_differ_where_the_tiles_are_left_out():
