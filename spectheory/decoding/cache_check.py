@@ -23,8 +23,8 @@ TEXT, TREE, PARENTS = 2, 4, (-1, -1, 0, 1)
 """Two tokens of text; below them two branches of two tokens each, which alternate in the cache."""
 
 LONGER = 512
-"""Slots by which another text of the batch is longer: more than a window that a model cuts itself.
-They are masked, so nothing is read into them."""
+"""Slots by which another text of the batch is longer, masked ones that nothing was read into. It
+finds windows that a model cuts from slots if they are shorter: GPT-Neo's have 256."""
 
 
 def check_cache_reading(model: TransformerModel, session: TransformerSession) -> None:
@@ -73,5 +73,6 @@ def _gap(model: TransformerModel, session: TransformerSession) -> float:
     with torch.inference_mode():
         branches = torch.tensor([[a, b, c, e], [a, b, d, f]], device=model.module.device)
         own = model.module(branches, use_cache=False).logits[[0, 1, 0, 1], [2, 2, 3, 3]]
-        found, own = (x.double() - x.double().mean(-1, keepdim=True) for x in (rows.logits, own))
-        return float(((found - own).norm(dim=-1) / own.norm(dim=-1)).median())
+        found, own = (x.float() - x.float().mean(-1, keepdim=True) for x in (rows.logits, own))
+        size = own.norm(dim=-1).clamp(min=torch.finfo(own.dtype).tiny)  # 0 of a head of zeros
+        return float(((found - own).norm(dim=-1) / size).median())

@@ -250,6 +250,13 @@ def test_rounding_refuses_no_model(model, dtype):
     rounded.session(1)
 
 
+def test_a_head_of_zeros_is_no_fault():
+    model = built("llama")
+    with torch.no_grad():
+        model.module.lm_head.weight.zero_()
+    model.session(1)
+
+
 def test_a_model_is_tried_once(monkeypatch):
     model, passes = built("llama"), []
     read = model._pass
