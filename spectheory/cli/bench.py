@@ -128,6 +128,7 @@ def _measure(
     from spectheory.cli.bench_run import BenchRun
     from spectheory.cli.bench_texts import by_text, share_behind_end
     from spectheory.decoding.drafts import draft_source
+    from spectheory.decoding.storage import written_whole
 
     target = load_target(options)
     sources = {
@@ -162,11 +163,12 @@ def _measure(
         "latency": {**asdict(latency), "seconds": latency.seconds.tolist()},
         "configurations": entries,
     }
-    draw(entries, title, options.out / "bench.pdf")
-    scratch = options.out / ".bench.json.partial"
-    scratch.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-    scratch.replace(options.out / "bench.json")
-    (options.out / "bench.md").write_text(page(document), encoding="utf-8")
+    with written_whole(options.out / "bench.pdf") as file:
+        draw(entries, title, file)
+    with written_whole(options.out / "bench.json") as file:
+        file.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    with written_whole(options.out / "bench.md") as file:
+        file.write_text(page(document), encoding="utf-8")
     return document, entries
 
 

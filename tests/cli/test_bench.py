@@ -86,7 +86,9 @@ def folder(smollm2, tmp_path_factory):
 
 
 @pytest.mark.models
-def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(run, folder, tmp_path):
+def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(
+    run, folder, tmp_path, monkeypatch
+):
     out = tmp_path / "bench"
     arguments = (*COMMAND, "--target", folder, "--out", out, "--json")
     document = run(*arguments).document
@@ -130,6 +132,15 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(run, fol
     # Of the configurations that had finished, nothing was timed again.
     first, second = (d["configurations"][1]["tokens_per_second"] for d in (document, again))
     assert first == second
+
+    def cut_off(entries, title, path):
+        path.write_bytes(b"%P")
+        raise KeyboardInterrupt
+
+    whole = (out / "bench.pdf").read_bytes()
+    monkeypatch.setattr("spectheory.cli.bench_report.draw", cut_off)
+    assert run(*arguments).code == 130
+    assert (out / "bench.pdf").read_bytes() == whole
 
 
 @pytest.mark.models
