@@ -15,7 +15,7 @@ from spectheory.cli.arguments import add_json, count, seed, temperature
 from spectheory.cli.bench_cells import PLAIN, Choice, Peer
 from spectheory.cli.generate import add_executor, add_models, load_target, verifier
 from spectheory.cli.output import note, print_json, print_table
-from spectheory.errors import InputError
+from spectheory.errors import InputError, SchemeMismatch
 
 if TYPE_CHECKING:
     from spectheory.decoding.draft_source import DraftSource
@@ -76,7 +76,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="M,M",
         help="modes of transformers to compare with beside plain: lookup, assisted (by the first "
         "draft that is a model), assisted:L (by the first L layers), static (static cache, "
-        "compiled; takes minutes); default: lookup, and assisted as far as the drafts are models",
+        "compiled; takes minutes), or nothing; default: lookup, and assisted as far as the drafts "
+        "are models",
     )
     decode.add_argument("--seed", type=seed, default=0, help="default 0")
     decode.add_argument(
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
     for name, value in (QUICK if options.quick else USUAL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    choices = list(_choices(options))
+    choices = list(dict.fromkeys(_choices(options)))
     if options.new_tokens < 8:
         raise InputError(f"`--new-tokens` is {options.new_tokens}; expected at least 8")
     try:
@@ -180,23 +181,18 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
     """Plain decoding, then each draft with each rule that suits it, at each temperature.
 
     Raises:
-        InputError, UnknownName: a rule that is none, or that the executor does not run.
+        InputError, UnknownName: a rule that is none, that the executor does not run, or not for so
+            many drafts; no draft as a draft.
     """
-    from spectheory.decoding.executors import verifier_for
-
-    drafts = options.drafts or _usual_drafts(options)
-    names = [name.strip() for name in drafts.split(",") if name.strip()]
-    rules = _usual_rules(options)
-    if options.rules is not None:
-        rules = [name.strip() for name in options.rules.split(",")]
+    names = _names(options.drafts or _usual_drafts(options))
+    if "none" in names:
+        raise InputError("`--drafts` holds 'none'; plain decoding is always timed")
+    rules = _usual_rules(options) if options.rules is None else _names(options.rules)
+    counts = [_rule(name, options.executor) for name in rules]
     for at in options.temperatures:
         yield Choice("none", "rejection", 1, at, options.executor)
         for draft in names:
-            for name in rules:
-                key, _, number = name.partition(":")
-                if number and not (number.isdecimal() and int(number)):
-                    raise InputError(f"`--rules` holds {name!r}; expected a rule or rule:k")
-                k = int(number or 1)
+            for key, k in counts:
                 # Copies are certain: k of them are one, and all rules for one draft agree on it.
                 if draft in ("lookup", "copy") and (k > 1 or key == "block"):
                     continue
@@ -204,8 +200,29 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
                 behind = draft.removeprefix("lookup+")
                 if behind != draft and not behind[0].isdecimal() and key == "block":
                     continue
-                verifier_for(verifier(key), None, options.executor)
                 yield Choice(draft, key, k, at, options.executor)
+
+
+def _rule(name: str, executor: str) -> tuple[str, int]:
+    """Key and k of a rule as it is spelt in ``--rules``, once it is certain that it can be run."""
+    from spectheory.cli.bench_run import MOST_TOKENS
+    from spectheory.decoding.executors import verifier_for
+    from spectheory.drafting.scheme import scheme
+
+    key, _, number = name.partition(":")
+    if number and not (number.isdecimal() and int(number)):
+        raise InputError(f"`--rules` holds {name!r}; expected a rule or rule:k")
+    k = int(number or 1)
+    if k >= MOST_TOKENS:
+        raise InputError(
+            f"`--rules` holds {name!r}; k is at most {MOST_TOKENS - 1}, since passes over at most "
+            f"{MOST_TOKENS} tokens are timed"
+        )
+    try:
+        verifier_for(verifier(key), None, executor).check(scheme("iid"), (k, 1))
+    except SchemeMismatch as error:
+        raise InputError(f"`--rules` holds {name!r}: {error}") from error
+    return key, k
 
 
 def _usual_rules(options: argparse.Namespace) -> list[str]:
@@ -224,9 +241,9 @@ def _usual_rules(options: argparse.Namespace) -> list[str]:
 
 
 def _usual_drafts(options: argparse.Namespace) -> str:
-    from spectheory.decoding.drafts import DRAFTERS
+    from spectheory.decoding.drafts import shipped_drafters
 
-    shipped = "distil,lookup+distil," if (DRAFTERS / options.target).is_dir() else ""
+    shipped = "distil,lookup+distil," if options.target in shipped_drafters() else ""
     return f"{shipped}lookup" + ("" if options.quick else ",ngram:4")
 
 
@@ -247,7 +264,7 @@ def _peers(
         if not name.startswith("exit:")
     )
     usual = ["lookup", *(f"assisted:{layer}" for layer in exits), *["assisted"] * models]
-    modes = usual if options.peers is None else [m.strip() for m in options.peers.split(",")]
+    modes = usual if options.peers is None else _names(options.peers)
     for mode in modes:
         kind, _, layer = mode.partition(":")
         if kind == "assisted" and layer.isdecimal():
@@ -262,5 +279,10 @@ def _peers(
     return [Peer(mode, at) for at in options.temperatures for mode in named]
 
 
+def _names(text: str) -> list[str]:
+    """Names by comma."""
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
 def _temperatures(text: str) -> tuple[float, ...]:
-    return tuple(temperature(part) for part in text.split(","))
+    return tuple(dict.fromkeys(temperature(part) for part in text.split(",")))

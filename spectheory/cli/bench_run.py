@@ -20,6 +20,7 @@ from spectheory.cli.bench_plan import WARM_UP, calibrate, plan, target_latency
 from spectheory.cli.journal import Journal
 from spectheory.cost.latency import LatencyTable
 from spectheory.cost.speedup import StepCost
+from spectheory.decoding.lookup_first import LookupFirst
 from spectheory.decoding.progress import progress
 from spectheory.errors import InputError
 
@@ -80,10 +81,18 @@ class BenchRun:
         """The run that the arguments describe.
 
         Raises:
-            InputError: prompt sets too small to leave a text besides those planned on.
+            InputError: prompt sets too small to leave a text besides those planned on, or texts
+                longer than the target's context.
         """
         import torch
 
+        most = options.longest + options.new_tokens + MOST_TOKENS
+        if target.context is not None and most > target.context:
+            raise InputError(
+                f"`--longest`, `--new-tokens` are {options.longest}, {options.new_tokens}; with "
+                f"{MOST_TOKENS} tokens of the widest pass behind them that is {most}, and model "
+                f"`{target.name}` looks back on {target.context}"
+            )
         texts = [_texts(name.strip(), target, options) for name in options.prompts.split(",")]
         apart = [text for found in texts for text in found[: options.apart]]
         rounds = zip_longest(*(found[options.apart :] for found in texts))
@@ -285,5 +294,7 @@ def _source_digest() -> str:
 
 
 def assistant(source: DraftSource) -> Any:
-    """The transformers module of a draft that is a model of its own, else None."""
+    """The transformers module of a draft, behind lookup or not, that is a model of its own."""
+    if isinstance(source, LookupFirst):
+        source = source.other
     return getattr(getattr(source, "model", None), "module", None)

@@ -27,8 +27,12 @@ SPELLINGS = (
     "model, or lookup+DRAFT (copies where the text repeats itself, else one token of the draft; "
     "lookup+N:DRAFT: else N levels of it)"
 )
-DRAFTERS = Path(__file__).parent / "drafters"
-"""Trained drafters that come with the package, by target, each with its card."""
+
+
+def shipped_drafters() -> dict[str, Path]:
+    """Folders of the trained drafters that come with the package, by the name of their target."""
+    found = sorted((Path(__file__).parent / "drafters").iterdir())
+    return {folder.name: folder for folder in found if folder.is_dir()}
 
 
 def draft_source(
@@ -89,14 +93,13 @@ def draft_source(
 
 
 def _shipped(target: TransformerModel) -> Path:
-    folder = DRAFTERS / target.name
-    if not folder.is_dir():
-        with_one = ", ".join(sorted(path.name for path in DRAFTERS.iterdir() if path.is_dir()))
+    drafters = shipped_drafters()
+    if target.name not in drafters:
         raise UnknownName(
-            f"no drafter for `{target.name}` comes with the package, only for {with_one}; train "
-            "one with `spectheory distil` and name it distil:FOLDER"
+            f"no drafter for `{target.name}` comes with the package, only for "
+            f"{', '.join(drafters)}; train one with `spectheory distil` and name it distil:FOLDER"
         )
-    return folder
+    return drafters[target.name]
 
 
 def _taught(target: TransformerModel, order: int) -> NgramModel:

@@ -239,8 +239,69 @@ def test_default_rules_are_those_of_the_executor(monkeypatch, tmp_path):
     assert ("optimal_iid", 4) in rules["batched"]
 
 
+def test_what_is_named_twice_is_timed_once(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    twice = ("--drafts", "exit:2,exit:2", "--rules", "rejection,rejection:1")
+    options, choices = settled(
+        monkeypatch, *twice, "--temperatures", "0,0.0", "--out", str(tmp_path)
+    )
+    assert options.temperatures == (0,)
+    assert [choice.name for choice in choices] == ["plain", "exit:2 rejection"]
+
+
+def test_default_drafts_of_a_folder_are_none_of_the_package(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    arguments = ("--quick", "--rules", "rejection", "--temperatures", "0", "--out", str(tmp_path))
+    for target, drafts in (
+        (str(tmp_path), {"none", "lookup"}),
+        ("smollm2", {"none", "lookup", "distil", "lookup+distil"}),
+    ):
+        _, choices = settled(monkeypatch, *arguments, "--target", target)
+        assert {choice.draft for choice in choices} == drafts
+
+
+def test_modes_of_transformers():
+    pytest.importorskip("torch")
+    from spectheory.cli.bench import _peers
+    from spectheory.decoding.draft_source import ModelDraft, NoDraft
+    from spectheory.decoding.lookup import PromptLookup
+    from spectheory.decoding.lookup_first import LookupFirst
+    from tests.decoding.tiny_drafter import tiny
+
+    target = tiny()
+    behind = LookupFirst(PromptLookup(257), ModelDraft(tiny(layers=1)))
+    sources = {"none": NoDraft(), "lookup+tiny": behind}
+    for asked, modes in (
+        (None, ["", " lookup", " assisted"]),
+        ("assisted", ["", " assisted"]),
+        ("", [""]),
+    ):
+        options = argparse.Namespace(peers=asked, temperatures=(0.0,))
+        named = [peer.mode for peer in _peers(options, target, sources)]
+        assert named == [f"transformers{mode}" for mode in modes]
+
+
+def test_texts_longer_than_the_context_are_refused_before_any_is_timed():
+    pytest.importorskip("torch")
+    from spectheory.cli.bench_run import BenchRun
+    from tests.decoding.tiny_drafter import tiny
+
+    options = argparse.Namespace(longest=80, new_tokens=32, prompts="humaneval")
+    with pytest.raises(
+        InputError, match=r"80, 32; .* that is 129, and model `tiny` looks back on 128"
+    ):
+        BenchRun.of(options, tiny(), {})
+
+
 def test_refusals(run, tmp_path):
     pytest.importorskip("torch")
+    for arguments, reason in (
+        (("--drafts", "lookup,none"), "plain decoding is always timed"),
+        (("--rules", "k_seq:17"), "`--rules` holds 'k_seq:17'; k is at most 16"),
+        (("--rules", "block:2"), "block verification takes one chain"),
+        (("--rules", "rejection:2"), "which rule `rejection` does not cover"),
+    ):
+        assert reason in run("bench", "decode", *arguments).complaint
     assert (
         "does not have" in run(*COMMAND[:2], "--rules", "block", "--executor", "batched").complaint
     )

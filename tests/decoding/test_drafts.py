@@ -8,7 +8,7 @@ import pytest
 
 from spectheory.decoding.decoder import Decoder, Request
 from spectheory.decoding.draft_source import DraftJob, ModelDraft, draw_below
-from spectheory.decoding.drafts import DRAFTERS, draft_source
+from spectheory.decoding.drafts import draft_source, shipped_drafters
 from spectheory.decoding.enumeration import exact_output
 from spectheory.decoding.lookup import InputCopy, PromptLookup, last_match
 from spectheory.decoding.lookup_first import LookupFirst
@@ -270,8 +270,8 @@ def test_the_drafter_that_comes_with_the_package(smollm2):
     [drafted] = decoder.generate([request])
     assert drafted.tokens == plain.tokens
     assert decoder.statistics.calls < 24
-    card = json.loads((DRAFTERS / "smollm2" / "card.json").read_text())
-    weights = DRAFTERS / "smollm2" / "drafter.safetensors"
+    card = json.loads((shipped_drafters()["smollm2"] / "card.json").read_text())
+    weights = shipped_drafters()["smollm2"] / "drafter.safetensors"
     assert card["weights_bytes"] == weights.stat().st_size < 25e6
     assert card["target"] == "smollm2"
 
