@@ -8,7 +8,7 @@ model is run.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex, cast
 
 import numpy as np
 import torch
@@ -111,13 +111,13 @@ class Arrays(NamedTuple):
         """What the layer makes of ``(B, T, size)`` inputs, up to rounding."""
         memory = past_key_values.layers[self.attention.layer_idx]
         rows, (before, after) = inputs.numpy(), self.norms
-        cos, sin = position_embeddings
+        cos, sin = (np.ascontiguousarray(table.numpy()) for table in position_embeddings)
         heads = queries(
             rows,
             before,
             *self.linears[:3],
-            cos.numpy(),
-            sin.numpy(),
+            cos,
+            sin,
             past_key_values.first_slots,
             memory.keys.numpy(),
             memory.values.numpy(),
@@ -155,14 +155,16 @@ class SmallLayer(nn.Module):
         return super().forward(hidden_states, *args, **kwargs)
 
     def _suits(self, inputs: torch.Tensor, **given: Any) -> bool:
-        memory = given.get("past_key_values")
+        memory, attention = given.get("past_key_values"), self.arrays.attention
+        angles = given.get("position_embeddings")
         return (
             isinstance(memory, RaggedCache)
-            and memory.layers[self.arrays.attention.layer_idx].has_room()
+            and memory.layers[attention.layer_idx].has_room()
             and isinstance(given.get("attention_mask"), torch.Tensor)
             and needs_no_gradients(inputs)
             and not self.training
-            and given["position_embeddings"][0].shape[:-1] == inputs.shape[:-1]
+            and angles is not None
+            and angles[0].shape == (*inputs.shape[:-1], attention.head_dim)
             and inputs.is_contiguous()
             and self.arrays.hold(inputs.shape[0] * inputs.shape[1])
         )
@@ -170,8 +172,7 @@ class SmallLayer(nn.Module):
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Copies, and what is pickled, are plain layers."""
         own = vars(self).keys() - {"arrays"}
-        plain = type(self).__bases__[1]
-        return object.__new__, (plain,), {name: vars(self)[name] for name in own}
+        return object.__new__, (_plain(self),), {name: vars(self)[name] for name in own}
 
 
 def speed_up_layers(module: nn.Module) -> None:
@@ -180,14 +181,20 @@ def speed_up_layers(module: nn.Module) -> None:
     What a layer computes is not told by the names of its parts, so each is tried out.
     """
     for layer in module.modules():
-        parts = Parts.of(layer)
+        if isinstance(layer, SmallLayer):
+            del layer.arrays
+            layer.__class__ = _plain(layer)
+        parts, kind = Parts.of(layer), cast(Any, type(layer))
         if parts is None or not all(type(linear) is SmallLinear for linear in parts.linears):
             continue
-        kind: Any = type(layer)
-        if not isinstance(layer, SmallLayer) and _agrees(layer, parts):
+        if _agrees(layer, parts):
             layer.__class__ = _small(kind)
-        if isinstance(layer, SmallLayer):
-            layer.arrays = Arrays.of(layer, parts)
+            cast(SmallLayer, layer).arrays = Arrays.of(layer, parts)
+
+
+def _plain(layer: SmallLayer) -> Any:
+    """The class that a layer was of."""
+    return type(layer).__bases__[1]
 
 
 @torch.inference_mode()

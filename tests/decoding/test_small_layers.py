@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from spectheory.decoding import small_passes  # noqa: E402
 from spectheory.decoding.session import Nodes  # noqa: E402
 from spectheory.decoding.small_layers import Arrays, SmallLayer  # noqa: E402
 from spectheory.decoding.transformer import TransformerModel  # noqa: E402
@@ -136,6 +137,15 @@ def test_copies_are_plain_layers(copied):
     other = copied(one)
     assert type(other) is type(one).__bases__[1]
     assert type(other.mlp.up_proj) is torch.nn.Linear
+
+
+def test_layers_are_plain_again_where_their_maps_are(monkeypatch):
+    made = model()
+    made.speed_up()
+    monkeypatch.setattr(small_passes, "_faster", lambda _: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert small_passes.speed_up_small_passes(made.module) == set()
+    assert not any(isinstance(layer, SmallLayer) for layer in layers(made))
 
 
 def test_passes_that_are_not_ours_are_the_layers_own(monkeypatch):
