@@ -50,6 +50,11 @@ def draw_in_torch(mass: Tensor, uniforms: Tensor) -> Tensor:
     return (tile * TILE + token)[:, 0]
 
 
+def on_host(law: Tensor) -> bool:
+    """Whether a law is what compiled code takes: of doubles, on CPU."""
+    return law.device.type == "cpu" and law.dtype == torch.float64
+
+
 def few(values: Any) -> Any:
     """A few numbers as an array if they are on CPU: torch's calls on them take ten times as long.
 

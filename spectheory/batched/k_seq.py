@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spectheory.arrays import capped_ratio, namespace
-from spectheory.batched.draws import few, or_target
+from spectheory.batched.draws import few, on_host, or_target
 from spectheory.batched.laws import Laws
 from spectheory.batched.rule import Ladder, LadderRule
 
@@ -55,7 +55,7 @@ def slowdown(target: Tensor, draft: Tensor, k: int) -> Tensor:
     >>> round(float(slowdown(p, q, 2)), 9)
     1.4
     """
-    if target.device.type == "cpu" and target.dtype == torch.float64:
+    if on_host(target):
         # NumPy's calls on a few numbers are ten times cheaper than torch's.
         p, q = target.numpy(), draft.numpy()
         return torch.as_tensor(_root(np.ones((len(p), 1)), k, _sums_on_host(p, q, k)))

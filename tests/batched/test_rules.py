@@ -223,3 +223,18 @@ def _smooth():
     generator = np.random.default_rng(11)
     target = generator.normal(size=(40, 700)).astype(np.float32) * 2
     return target, target + generator.normal(size=target.shape).astype(np.float32) * 1.5
+
+
+def test_rejection_on_the_host_draws_what_its_ladder_draws():
+    rng = torch.Generator().manual_seed(0)
+    p, q = torch.rand(2, 400, 1500, generator=rng, dtype=torch.float64).pow(8)
+    q[::4] = p[::4]  # nothing is left where the drafts fail, which they never do
+    p[1::4, :1490] = 0
+    p, q = p / p.sum(-1, keepdim=True), q / q.sum(-1, keepdim=True)
+    drafts, tape = q.multinomial(1), torch.rand(400, 2, generator=rng, dtype=torch.float64)
+    rule = batched_rule("rejection")
+    found = rule(DenseLaws(p), DenseLaws(q), drafts, tape)
+    expected = super(type(rule), rule)._draw(DenseLaws(p), DenseLaws(q), drafts, tape)
+    for one, other in zip(found, expected, strict=True):
+        assert one.tolist() == other.tolist()
+    assert 0 < int(found.slot.sum()) < 400
