@@ -218,8 +218,9 @@ def _rule(name: str, executor: str) -> tuple[str, int]:
             f"`--rules` holds {name!r}; k is at most {MOST_TOKENS - 1}, since passes over at most "
             f"{MOST_TOKENS} tokens are timed"
         )
+    drawn = scheme(Choice("none", key, k, 0.0).scheme)
     try:
-        verifier_for(verifier(key), None, executor).check(scheme("iid"), (k, 1))
+        verifier_for(verifier(key), None, executor).check(drawn, (k, 1))
     except SchemeMismatch as error:
         raise InputError(f"`--rules` holds {name!r}: {error}") from error
     return key, k
