@@ -10,7 +10,7 @@ from torch import Tensor
 from spectheory.arrays import capped_ratio
 from spectheory.batched.draws import or_target
 from spectheory.batched.laws import Laws
-from spectheory.batched.rule import Ladder, LadderRule
+from spectheory.batched.rule import Kernel, Ladder, LadderRule
 from spectheory.verdict import Verdict
 
 
@@ -24,6 +24,12 @@ class BatchedGreedyOptimal(LadderRule):
 
     key: ClassVar[str] = "greedy_optimal"
     pools: ClassVar[bool] = False
+
+    def compiled(self) -> Kernel:
+        """See `LadderRule.compiled`."""
+        from spectheory.kernels.greedy_optimal import greedy_optimal
+
+        return greedy_optimal
 
     def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
         p, q = target.dense(), draft.dense()

@@ -1,19 +1,19 @@
-"""Batched K-SEQ: the slow-down by safeguarded Newton steps, a handful of passes over a row."""
+"""Batched K-SEQ: the slow-down by safeguarded Newton steps, a handful of passes over a row.
+
+On CPU `spectheory.kernels.k_seq` does the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from spectheory.arrays import capped_ratio, namespace
-from spectheory.batched.draws import few, on_host, or_target
+from spectheory.arrays import capped_ratio
+from spectheory.batched.draws import few, or_target
 from spectheory.batched.laws import Laws
-from spectheory.batched.rule import Ladder, LadderRule
+from spectheory.batched.rule import Kernel, Ladder, LadderRule
 
 _MARGIN = 2.0**-47
 """How far above the root, relatively, rho is put: rho must not be below rho*."""
@@ -26,6 +26,12 @@ class BatchedKSeq(LadderRule):
     """
 
     key: ClassVar[str] = "k_seq"
+
+    def compiled(self) -> Kernel:
+        """See `LadderRule.compiled`."""
+        from spectheory.kernels.k_seq import k_seq
+
+        return k_seq
 
     def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
         p, q, k = target.dense(), draft.dense(), drafts.shape[-1]
@@ -55,40 +61,31 @@ def slowdown(target: Tensor, draft: Tensor, k: int) -> Tensor:
     >>> round(float(slowdown(p, q, 2)), 9)
     1.4
     """
-    if on_host(target):
-        # NumPy's calls on a few numbers are ten times cheaper than torch's.
-        p, q = target.numpy(), draft.numpy()
-        return torch.as_tensor(_root(np.ones((len(p), 1)), k, _sums_on_host(p, q, k)))
-    return _root(torch.ones_like(target[:, :1]), k, partial(_sums, target, draft))
-
-
-def _root(low: Any, k: int, sums: Callable[[Any], tuple[Any, Any]]) -> Any:
-    """`slowdown` in arrays or tensors, from a column of ones and `_sums` by rho."""
-    xp = namespace(low)
-    rounding = 8 * xp.finfo(low.dtype).eps
+    low = torch.ones_like(target[:, :1])
+    rounding = 8 * torch.finfo(low.dtype).eps
     high = low * k
     rho = low
     at_one: Any = None
     for _ in range(100):
-        met, proposed = sums(rho)
+        met, proposed = _sums(target, draft, rho)
         beta = met / rho
         excess = 1 - (1 - beta) ** k - met
         if at_one is None:
             at_one = excess <= rounding
         less = excess > 0
-        low, high = xp.where(less, rho, low), xp.where(less, high, rho)
+        low, high = torch.where(less, rho, low), torch.where(less, high, rho)
         # d met / d rho = proposed, so d beta / d rho = (proposed - beta) / rho
         slope = k * (1 - beta) ** (k - 1) * (proposed - beta) / rho - proposed
-        step = xp.where(slope < 0, excess / xp.where(slope < 0, slope, -1.0), xp.inf)
-        settled = at_one | (xp.abs(step) <= rounding * rho)
-        if bool(xp.all(settled | (high - low <= rounding * low))):
+        step = torch.where(slope < 0, excess / torch.where(slope < 0, slope, -1.0), torch.inf)
+        settled = at_one | (step.abs() <= rounding * rho)
+        if bool((settled | (high - low <= rounding * low)).all()):
             break
         following = rho - step
         inside = (following > low) & (following < high)
-        rho = xp.where(settled, rho, xp.where(inside, following, (low + high) / 2))
-    best = xp.where(settled, rho, high)
-    raised = xp.clip(best * (1 + max(_MARGIN, rounding)), 1.0, float(k))
-    return xp.where(at_one, 1.0, raised)
+        rho = torch.where(settled, rho, torch.where(inside, following, (low + high) / 2))
+    best = torch.where(settled, rho, high)
+    raised = (best * (1 + max(_MARGIN, rounding))).clamp(1.0, float(k))
+    return torch.where(at_one, 1.0, raised)
 
 
 def _sums(target: Tensor, draft: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,21 +94,3 @@ def _sums(target: Tensor, draft: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
     below = scaled < target
     met = torch.where(below, scaled, target).sum(-1, keepdim=True)
     return met, torch.where(below, draft, 0.0).sum(-1, keepdim=True)
-
-
-def _sums_on_host(
-    target: np.ndarray, draft: np.ndarray, k: int
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """`_sums` of float64 arrays for any rho in [1, k]."""
-    from spectheory.kernels.clipped_sums import clipped_sums, undecided
-
-    batch, size = target.shape
-    parts = np.empty((batch, 2)), np.empty((batch, 2, size)), np.empty(batch, np.int64)
-    undecided(target, draft, float(k), *parts)
-
-    def sums(rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = np.empty((batch, 2))
-        clipped_sums(*parts, rho, found)
-        return found[:, :1], found[:, 1:]
-
-    return sums

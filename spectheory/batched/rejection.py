@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from spectheory.arrays import capped_ratio
-from spectheory.batched.draws import TILE, draw, few, on_host, or_target
-from spectheory.batched.laws import DenseLaws, Laws
-from spectheory.batched.rule import Ladder, LadderRule, check_drafted
+from spectheory.batched.draws import draw, few, or_target
+from spectheory.batched.laws import Laws
+from spectheory.batched.rule import Kernel, Ladder, LadderRule, check_drafted
 from spectheory.errors import ShapeError, VocabularyMismatch
-from spectheory.verdict import Draw
 
 
 class BatchedRejection(LadderRule):
@@ -30,15 +29,11 @@ class BatchedRejection(LadderRule):
 
     key: ClassVar[str] = "rejection"
 
-    def _draw(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
-        if not all(isinstance(law, DenseLaws) and on_host(law.law) for law in (target, draft)):
-            return super()._draw(target, draft, drafts, uniforms)
+    def compiled(self) -> Kernel:
+        """See `LadderRule.compiled`."""
         from spectheory.kernels.rejection import reject
 
-        token, slot = torch.empty(2, len(drafts), dtype=torch.int64)
-        given = (target.dense(), draft.dense(), drafts, uniforms)
-        reject(*(each.numpy() for each in given), TILE, token.numpy(), slot.numpy())
-        return Draw(token, slot)
+        return reject
 
     def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
         accept = capped_ratio(few(target.at(drafts)), few(draft.at(drafts)))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from spectheory.batched.draws import draw, few
+from spectheory.batched.draws import TILE, draw, few, on_host
 from spectheory.batched.laws import DenseLaws, Laws
 from spectheory.batched.shortlist import shortlist
 from spectheory.discovery import find, named
@@ -31,6 +31,10 @@ class Ladder(NamedTuple):
 
     accept: Any
     residual: Callable[[Any], Tensor]
+
+
+Kernel = Callable[..., None]
+"""See `LadderRule.compiled`."""
 
 
 class BatchedRule(ABC):
@@ -89,7 +93,23 @@ class BatchedRule(ABC):
 class LadderRule(BatchedRule):
     """A batched rule that walks the drafts in order, as `Verdict.sample` does."""
 
+    def compiled(self) -> Kernel | None:
+        """Code that decides and draws on CPU, one request after the other; None if there is none.
+
+        It fills ``tokens`` and ``slots`` ``(B,)`` from arrays: ``(B, V)`` float64 laws, drafts,
+        uniforms and the tile of `draws.draw`. Passes over a row by torch, each of them written to
+        memory and read again, take several times as long.
+        """
+        return None
+
     def _draw(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
+        dense = all(isinstance(law, DenseLaws) and on_host(law.law) for law in (target, draft))
+        kernel = self.compiled() if dense else None
+        if kernel is not None:
+            token, slot = torch.empty(2, len(drafts), dtype=torch.int64)
+            given = (target.dense(), draft.dense(), drafts, uniforms)
+            kernel(*(each.numpy() for each in given), TILE, token.numpy(), slot.numpy())
+            return Draw(token, slot)
         accept, residual = self._ladder(target, draft, drafts)
         k = drafts.shape[-1]
         slot = torch.as_tensor((few(uniforms)[:, :k] >= few(accept)).cumprod(-1).sum(-1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spectheory.kernels.compiling import compiled
-from spectheory.kernels.tile_draws import tile_draws
+from spectheory.kernels.tile_draws import draw_left
 
 
 @compiled(nogil=True)
@@ -18,13 +18,7 @@ def reject(
     tokens: np.ndarray,
     slots: np.ndarray,
 ) -> None:
-    """Fill ``tokens`` and ``slots`` ``(B,)``: the draft and 0, or a token of the residual and 1.
-
-    Args:
-        target, draft: ``(B, V)`` float64.
-        drafts: ``(B, 1)``.
-        uniforms: ``(B, 2)``: of the decision and of the draw.
-        tile: see `tile_draws`.
+    """See `LadderRule.compiled`.
 
     >>> laws = np.array([[0.25, 0.75]] * 2), np.array([[0.5, 0.5]] * 2)
     >>> tokens, slots = np.empty(2, np.int64), np.empty(2, np.int64)
@@ -38,10 +32,7 @@ def reject(
         p, q = target[b, tokens[b]], draft[b, tokens[b]]
         if uniforms[b, 0] < (p / q if p < q else 1.0):
             continue
-        slots[b], most = 1, 0.0
+        slots[b] = 1
         for x in range(target.shape[1]):
             left[0, x] = max(target[b, x] - draft[b, x], 0.0)
-            most = max(most, left[0, x])
-        # The target where nothing is left: the convention for empty residuals.
-        row = left if most > 0.0 else target[b : b + 1]
-        tile_draws(row, uniforms[b, 1:], tile, tokens[b : b + 1])
+        draw_left(left, target[b : b + 1], uniforms[b, 1:], tile, tokens[b : b + 1])

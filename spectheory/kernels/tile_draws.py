@@ -8,7 +8,12 @@ from spectheory.kernels.compiling import compiled
 
 
 @compiled(nogil=True, fastmath={"reassoc"})
-def _sum(mass: np.ndarray) -> float:
+def row_sum(mass: np.ndarray) -> float:
+    """Sum of ``(n,)`` masses, in any order.
+
+    >>> row_sum(np.array([0.5, 0.25]))
+    0.75
+    """
     total = 0.0
     for x in range(mass.shape[0]):
         total += mass[x]
@@ -51,7 +56,7 @@ def tile_draws(mass: np.ndarray, uniforms: np.ndarray, tile: int, tokens: np.nda
     sums = np.empty((size + tile - 1) // tile)
     for n in range(mass.shape[0]):
         for i in range(sums.shape[0]):
-            sums[i] = _sum(mass[n, i * tile : (i + 1) * tile])
+            sums[i] = row_sum(mass[n, i * tile : (i + 1) * tile])
         total = 0.0
         for i in range(sums.shape[0]):
             total += sums[i]
@@ -59,3 +64,22 @@ def tile_draws(mass: np.ndarray, uniforms: np.ndarray, tile: int, tokens: np.nda
         i, before = _first_above(sums, goal)
         inside, _ = _first_above(mass[n, i * tile : (i + 1) * tile], goal - before)
         tokens[n] = i * tile + inside
+
+
+@compiled(nogil=True)
+def draw_left(
+    left: np.ndarray, target: np.ndarray, uniforms: np.ndarray, tile: int, tokens: np.ndarray
+) -> None:
+    """`tile_draws` of ``(1, V)`` masses, or of the target where they hold nothing.
+
+    Falling back to the target is the convention for empty residuals.
+
+    >>> tokens = np.empty(1, np.int64)
+    >>> draw_left(np.zeros((1, 2)), np.array([[0.25, 0.75]]), np.array([0.5]), 2, tokens)
+    >>> tokens.tolist()
+    [1]
+    """
+    most = 0.0
+    for x in range(left.shape[1]):
+        most = max(most, left[0, x])
+    tile_draws(left if most > 0.0 else target, uniforms, tile, tokens)

@@ -159,7 +159,7 @@ def test_slowdown_is_the_bisection_s(k, logits):
 
 def test_slowdown_in_float32_is_a_root_to_its_precision(logits):
     p, q = (torch.as_tensor(distributions.from_logits(part)) for part in logits)
-    rho = slowdown(p.float(), q.float(), 4).double()  # in torch; float64 is a kernel's
+    rho = slowdown(p.float(), q.float(), 4).double()
     beta = (p / rho).minimum(q).sum(-1, keepdim=True)
     assert float((1 - (1 - beta) ** 4 - rho * beta).abs().max()) < 5e-6
 
