@@ -11,6 +11,7 @@ from C_1 = 0, T_1 = 1. A rejected token has ``p <= C q`` from then on, so it nee
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from spectheory.arrays import capped_ratio
 from spectheory.batched.draws import or_target
 from spectheory.batched.laws import Laws
-from spectheory.batched.rule import Ladder, LadderRule
+from spectheory.batched.rule import Kernel, Ladder, LadderRule
 
 
 class BatchedRecursive(LadderRule):
@@ -30,6 +31,12 @@ class BatchedRecursive(LadderRule):
 
     key: ClassVar[str] = "recursive"
     replacement: ClassVar[bool] = True
+
+    def compiled(self) -> Kernel:
+        """See `LadderRule.compiled`."""
+        from spectheory.kernels.recursive import recursive
+
+        return partial(recursive, self.replacement)
 
     def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
         p, q = target.dense(), draft.dense()
