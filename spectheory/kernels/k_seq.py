@@ -1,8 +1,4 @@
-"""K-SEQ of one request after the other: slow-down, decisions, and the draw from what is left.
-
-Of most tokens the whole bracket [1, k] of rho decides which of p and rho q is the smaller: one
-pass sums them once and for all, and the steps towards the root read the others only.
-"""
+"""K-SEQ of one request after the other: slow-down, decisions, and the draw from what is left."""
 
 from __future__ import annotations
 
@@ -21,23 +17,20 @@ MARGIN = 2.0**-47
 """How far above the root, relatively, rho is put: rho must not be below rho*."""
 
 
-@compiled(nogil=True)
-def slow_down(target: np.ndarray, draft: np.ndarray, k: int, listed: np.ndarray) -> float:
+@compiled(nogil=True, error_model="numpy")
+def slow_down(target: np.ndarray, draft: np.ndarray, k: int) -> float:
     """rho*, the root of ``1 - (1 - beta)^k - rho beta`` in [1, k]; see `batched.k_seq.slowdown`.
 
     Args:
         target, draft: ``(V,)`` float64.
         k: number of drafts.
-        listed: ``(2, V)`` scratch.
 
-    >>> p, q = np.array([0.3, 0.4, 0.3]), np.array([0.6, 0.3, 0.1])
-    >>> round(slow_down(p, q, 2, np.empty((2, 3))), 9)
+    >>> round(slow_down(np.array([0.3, 0.4, 0.3]), np.array([0.6, 0.3, 0.1]), 2), 9)
     1.4
     """
-    settled, proposed, count = _undecided(target, draft, float(k), listed)
     low, high, rho = 1.0, float(k), 1.0
     for step in range(STEPS):
-        met, below = _sums(settled, proposed, listed[:, :count], rho)
+        met, below = _sums(target, draft, rho)
         beta = met / rho
         excess = 1 - (1 - beta) ** k - met
         if step == 0 and excess <= ROUNDING:
@@ -55,7 +48,7 @@ def slow_down(target: np.ndarray, draft: np.ndarray, k: int, listed: np.ndarray)
     return min(high * (1 + MARGIN), float(k))
 
 
-@compiled(nogil=True)
+@compiled(nogil=True, error_model="numpy")
 def k_seq(
     target: np.ndarray,
     draft: np.ndarray,
@@ -73,11 +66,11 @@ def k_seq(
     >>> tokens.tolist(), slots.tolist()
     ([1], [1])
     """
-    k, size = drafts.shape[1], target.shape[1]
-    scratch, left = np.empty((2, size)), np.empty((1, size))
+    k = drafts.shape[1]
+    left = np.empty((1, target.shape[1]))
     for b in range(drafts.shape[0]):
         p, q = target[b], draft[b]
-        rho = slow_down(p, q, k, scratch)
+        rho = slow_down(p, q, k)
         slots[b] = k
         for i in range(k):
             x = drafts[b, i]
@@ -86,44 +79,29 @@ def k_seq(
                 break
         if slots[b] < k:
             continue
-        beta = 0.0
-        for x in range(size):
-            left[0, x] = min(p[x] / rho, q[x])
-            beta += left[0, x]
+        beta = _clipped(p, q, rho, left[0])
         gain = (1 - (1 - beta) ** k) / beta if beta > 0 else 0.0
-        for x in range(size):
+        for x in range(p.shape[0]):
             left[0, x] = max(p[x] - gain * left[0, x], 0.0)
         draw_left(left, target[b : b + 1], uniforms[b, k:], tile, tokens[b : b + 1])
 
 
-@compiled(nogil=True)
-def _undecided(
-    target: np.ndarray, draft: np.ndarray, most: float, listed: np.ndarray
-) -> tuple[float, float, int]:
-    """List the tokens where ``p / q`` lies in (1, most), and sum the others.
-
-    Returns:
-        Target mass of the tokens at or below the bracket, draft mass of those at or above it, and
-        the number of the others, which ``listed`` holds from the left.
-    """
-    below, above, n = 0.0, 0.0, 0
-    for x in range(target.shape[0]):
-        p, q = target[x], draft[x]
-        low, high = p <= q, p >= most * q
-        below += p if low else 0.0
-        above += q if high and not low else 0.0
-        listed[0, n], listed[1, n] = p, q  # without a branch: the next overwrites it
-        n += 0 if low or high else 1
-    return below, above, n
-
-
 @compiled(nogil=True, fastmath={"reassoc", "contract"})
-def _sums(settled: float, proposed: float, listed: np.ndarray, rho: float) -> tuple[float, float]:
-    """``sum min(p, rho q)`` and ``sum q 1[rho q < p]`` over all tokens."""
-    met, below = settled + rho * proposed, proposed
-    for x in range(listed.shape[1]):
-        p, q = listed[0, x], listed[1, x]
-        scaled = rho * q
-        met += min(scaled, p)
-        below += q if scaled < p else 0.0
+def _sums(target: np.ndarray, draft: np.ndarray, rho: float) -> tuple[float, float]:
+    """``sum min(p, rho q)`` and ``sum q 1[rho q < p]``."""
+    met, below = 0.0, 0.0
+    for x in range(target.shape[0]):
+        scaled = rho * draft[x]
+        met += min(scaled, target[x])
+        below += draft[x] if scaled < target[x] else 0.0
     return met, below
+
+
+@compiled(nogil=True, fastmath={"reassoc"}, error_model="numpy")
+def _clipped(target: np.ndarray, draft: np.ndarray, rho: float, out: np.ndarray) -> float:
+    """Fill ``out`` by ``min(p / rho, q)``; returns its sum."""
+    beta = 0.0
+    for x in range(target.shape[0]):
+        out[x] = min(target[x] / rho, draft[x])
+        beta += out[x]
+    return beta

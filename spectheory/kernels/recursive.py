@@ -11,7 +11,7 @@ from spectheory.kernels.compiling import compiled
 from spectheory.kernels.tile_draws import draw_left, row_sum
 
 
-@compiled(nogil=True)
+@compiled(nogil=True, error_model="numpy")
 def recursive(
     replacement: bool,
     target: np.ndarray,
