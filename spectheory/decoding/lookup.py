@@ -102,7 +102,7 @@ class _Lookups:
 
     def propose(self, jobs: Sequence[DraftJob], scheme: DraftScheme) -> list[DraftTree]:
         size = self.source.vocab_size
-        return [copied(job, self._following(np.asarray(job.text)), size) for job in jobs]
+        return [copied(job, self._following(np.asarray(job.text)), size, scheme) for job in jobs]
 
     def settle(self, paths: Sequence[Sequence[int]], tokens: Sequence[int]) -> None:
         pass
@@ -131,7 +131,7 @@ class _InputCopies:
 
     def propose(self, jobs: Sequence[DraftJob], scheme: DraftScheme) -> list[DraftTree]:
         return [
-            copied(job, pointer.follow(np.asarray(job.text)), self.source.vocab_size)
+            copied(job, pointer.follow(np.asarray(job.text)), self.source.vocab_size, scheme)
             for job, pointer in zip(jobs, self.pointers, strict=True)
         ]
 
@@ -181,10 +181,16 @@ class _Pointer:
         return None
 
 
-def copied(job: DraftJob, tokens: Sequence[int] | np.ndarray, size: int) -> DraftTree:
-    """The tree whose draws at level i are all ``tokens[i]``, as far as there are tokens."""
+def copied(
+    job: DraftJob, tokens: Sequence[int] | np.ndarray, size: int, scheme: DraftScheme
+) -> DraftTree:
+    """The tree whose draws at level i are all ``tokens[i]``, as far as there are tokens.
+
+    A scheme of distinct drafts draws each of them once.
+    """
     tree, node, draws = DraftTree(), ROOT, 1
     for token, count in zip(tokens, job.branching, strict=False):
-        draws *= count
-        [node] = tree.add(node, [int(token)] * draws, one_hot(int(token), size))
+        law = one_hot(int(token), size)
+        draws = scheme.most_drafts(law, draws * count)
+        [node] = tree.add(node, [int(token)] * draws, law)
     return tree

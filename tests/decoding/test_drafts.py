@@ -129,22 +129,29 @@ def taught_ngram():
     return NgramDraft(model)
 
 
+def copies_first(levels=1):
+    return LookupFirst(PromptLookup(3, 2, 2), taught_ngram(), levels)
+
+
 @pytest.mark.parametrize(
-    ("source", "rule", "branching"),
+    ("source", "rule", "branching", "scheme"),
     [
-        (PromptLookup(3), "rejection", (1, 1)),
-        (PromptLookup(3), Block(), (1, 1)),
-        (InputCopy(3), "rejection", (1, 1)),
-        (taught_ngram(), "rejection", (1, 1)),
-        (taught_ngram(), "recursive", (2,)),
-        (LookupFirst(PromptLookup(3, 2, 2), taught_ngram()), "rejection", (1, 1)),
-        (LookupFirst(PromptLookup(3, 2, 2), taught_ngram(), 2), "recursive", (2,)),
+        (PromptLookup(3), "rejection", (1, 1), "iid"),
+        (PromptLookup(3), Block(), (1, 1), "iid"),
+        (PromptLookup(3), "greedy_optimal", (2, 1), "greedy"),
+        (InputCopy(3), "rejection", (1, 1), "iid"),
+        (InputCopy(3), "recursive_without_replacement", (2, 1), "without_replacement"),
+        (taught_ngram(), "rejection", (1, 1), "iid"),
+        (taught_ngram(), "recursive", (2,), "iid"),
+        (copies_first(), "rejection", (1, 1), "iid"),
+        (copies_first(2), "recursive", (2,), "iid"),
+        (copies_first(2), "greedy_optimal", (2, 1), "greedy"),
     ],
 )
-def test_the_output_law_is_the_targets(source, rule, branching):
+def test_the_output_law_is_the_targets(source, rule, branching, scheme):
     """By enumeration, in float64."""
     target = TabularModel.random(3, 2, np.random.default_rng(1), zeros=0.2, exact=False)
-    decoder = Decoder(target, source, rule=rule, branching=branching)
+    decoder = Decoder(target, source, rule=rule, branching=branching, scheme=scheme)
     prompt = [0, 1, 0]
     law = exact_output(decoder, lambda tape: Request(prompt, 3, tape=tape))
     for tokens in product(range(3), repeat=3):
