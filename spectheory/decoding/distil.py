@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from spectheory.decoding.distil_corpus import Corpus, Text, corpus_of, generated
+from spectheory.decoding.distil_corpus import Corpus, Text, corpus_of, generated, prompt_tokens
 from spectheory.decoding.distil_drafter import (
     WEIGHTS,
     DistilledDrafter,
@@ -103,6 +103,7 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
     """
     plan = replace(plan, recipe=checked(plan.recipe, target))
     _check(plan, target)
+    prompt_tokens(target, plan.held_out)  # sources that there are, before hours of training
     target.module.requires_grad_(False)
     texts, known = _training_texts(target, plan, folder)
     with progress("held-out texts", plan.held_out.texts) as show:

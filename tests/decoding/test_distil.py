@@ -279,6 +279,7 @@ def test_plans_and_folders_that_do_not_fit(target, sources, tmp_path):
         ({"tokens": 258}, "`tokens` is 258; expected 1 to 257"),
         ({"batch": 0}, "`batch`, `steps` are 0, 3"),
         ({"loss": "l2"}, "no loss `l2`"),
+        ({"held_out": replace(short.held_out, sources=("a.text",))}, r"no prompt set `a\.text`"),
     ):
         with pytest.raises(InputError, match=reason):
             distil(target, replace(short, **changes), out)
