@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from spectheory.decoding.transformer import TransformerModel
 
+THEIR_PLAIN = "transformers"
+"""Name of the peer that is transformers' own plain mode."""
+
 RESAMPLES = 9999
 NEAR_TIE = 1e-3
 """Gap of two logits below which a pass over more tokens may round them into the other order."""
@@ -53,7 +56,9 @@ def summarise(
     plans: Mapping[Choice, dict[str, Any]],
     plain_step: StepCost,
 ) -> list[dict[str, Any]]:
-    """One entry a configuration; ratios are to plain decoding, and to the strongest baseline.
+    """One entry a configuration; ratios are to plain decoding and to two baselines.
+
+    These are the strongest one, and transformers' own plain mode where it was timed.
 
     Args:
         cells: by configuration, one a prompt, prompts in one order.
@@ -66,6 +71,7 @@ def summarise(
         plain = next(found for c, found in here.items() if c.name == PLAIN)
         baselines = [c for c in here if c.baseline]
         strongest = max(baselines, key=lambda c: paired_ratio(here[c], plain).median)
+        theirs = next((found for c, found in here.items() if c.name == THEIR_PLAIN), None)
         for config, found in here.items():
             entry: dict[str, Any] = {
                 "name": config.name,
@@ -77,6 +83,8 @@ def summarise(
                 "strongest_baseline": strongest.name,
                 "ratio_to_strongest": paired_ratio(found, here[strongest])._asdict(),
             }
+            if theirs is not None:
+                entry["ratio_to_transformers"] = paired_ratio(found, theirs)._asdict()
             calls = sum(cell.calls for cell in found)
             if calls:
                 emitted = sum(len(cell.tokens) for cell in found)
@@ -121,7 +129,6 @@ def rows(entries: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     """Cells of the table, strongest first at each temperature."""
     shown = []
     for entry in sorted(entries, key=lambda e: (e["temperature"], -e["ratio"]["median"])):
-        ratio, over = entry["ratio"], entry["ratio_to_strongest"]
         step = entry.get("step_seconds", {})
         shown.append(
             (
@@ -129,8 +136,10 @@ def rows(entries: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
                 entry["name"] + (" *" if entry["name"] == entry["strongest_baseline"] else ""),
                 "-".join(map(str, entry.get("branching", ()))),
                 f"{entry['tokens_per_second']:.2f}",
-                f"{ratio['median']:.2f} ({ratio['low']:.2f}, {ratio['high']:.2f})",
-                f"{over['median']:.2f} ({over['low']:.2f}, {over['high']:.2f})",
+                *(
+                    _told(entry.get(ratio))
+                    for ratio in ("ratio", "ratio_to_strongest", "ratio_to_transformers")
+                ),
                 f"{entry['predicted_ratio']:.2f}" if "predicted_ratio" in entry else "",
                 f"{entry['tokens_per_call']:.2f}" if "tokens_per_call" in entry else "",
                 *(f"{1e3 * step[phase]:.1f}" if step else "" for phase in PHASES),
@@ -140,15 +149,16 @@ def rows(entries: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 CAPTION = (
-    "ratio: speed over plain decoding, median of paired prompts with its 95 % interval; "
-    "*: strongest baseline; ms: means of a step"
+    "ratio: speed over our plain decoding, over the strongest baseline (*) and over transformers' "
+    "plain mode: medians of paired prompts with 95 % intervals; ms: means of a step"
 )
 NEEDED = (
     "Acceptance at each level, given those above, beside the constant one that a ratio to plain "
     "decoding would take at the measured costs, with the best number of levels in brackets:"
 )
 COLUMNS = (
-    *("T", "configuration", "tree", "tokens/s", "ratio", "to strongest", "predicted"),
+    *("T", "configuration", "tree", "tokens/s", "ratio", "to strongest", "to transformers"),
+    "predicted",
     *("tokens/pass", "draft ms", "verify ms", "sample ms", "host ms"),
 )
 
@@ -212,7 +222,7 @@ def _by_text(entries: Sequence[dict[str, Any]]) -> list[str]:
         lines.append("|---" * (2 + len(kinds)) + "|")
         for entry in here:
             ratios = [one["ratio"] for one in entry["by_text"].values()]
-            shown = [f"{r['median']:.2f} ({r['low']:.2f}, {r['high']:.2f})" for r in ratios]
+            shown = [_told(ratio) for ratio in ratios]
             lines.append(f"| {temperature:g} | {entry['name']} | {' | '.join(shown)} |")
         lines += ["", f"Behind an end token stand {plain['behind_end_token']:.0%} of its tokens."]
     return lines
@@ -258,6 +268,13 @@ def draw(entries: Sequence[dict[str, Any]], title: str, path: Path) -> None:
         figure.tight_layout()
         figure.savefig(path)
         pyplot.close(figure)
+
+
+def _told(ratio: dict[str, float] | None) -> str:
+    """A ratio with its interval; nothing if it was not taken."""
+    if ratio is None:
+        return ""
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f}, {ratio['high']:.2f})"
 
 
 def _rate(cells: Sequence[Cell]) -> float:

@@ -39,8 +39,13 @@ def test_a_summary_names_the_strongest_baseline_and_splits_the_gap():
     plain, fast = (Choice(draft, "rejection", 1, 0.0) for draft in ("none", "lookup"))
     step = {"draft": 0.25, "verify": 0.25, "sample": 0.0, "host": 0.0}
     plan = {"branching": [1], "tokens": 1.5, "ratio": 0.75, "step": step, "needed": [None, None]}
-    found = {plain: cells(4.0, 4.0, tokens=2), fast: cells(2.0, 8.0)}
-    slow, quick = summarise(found, {fast: plan}, StepCost(draft=0.0, verify=0.25))
+    found = {
+        plain: cells(4.0, 4.0, tokens=2),
+        fast: cells(2.0, 8.0),
+        Peer("transformers", 0.0): cells(16.0, 16.0),
+    }
+    slow, quick, _ = summarise(found, {fast: plan}, StepCost(draft=0.0, verify=0.25))
+    assert quick["ratio_to_transformers"]["median"] == 5
     assert (slow["strongest_baseline"], slow["ratio"]["median"]) == ("plain", 1)
     assert quick["tokens_per_second"] == 0.8
     assert quick["tokens_per_call"] == 2
