@@ -21,6 +21,7 @@ import numpy as np
 from spectheory.audit.stream import StreamAudit
 from spectheory.audit.stream_report import StreamReport
 from spectheory.audit.stream_steps import Steps
+from spectheory.cli.bench_run import prompt_within
 from spectheory.decoding.progress import progress
 from spectheory.decoding.prompts import nested, prompts
 from spectheory.decoding.registry import load
@@ -47,7 +48,7 @@ def texts(journal: Path) -> tuple[dict[str, Any], list[Text]]:
     settings, found = dict[str, Any](), []
     for line in journal.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
-        kind, settings, *what = json.loads(entry["key"])
+        kind, settings, _, *what = json.loads(entry["key"])
         if kind != "cell":
             continue
         (draft, rule, _, temperature, _), tree, prompt = what
@@ -65,7 +66,8 @@ def audit(settings: dict[str, Any], found: Sequence[Text]) -> dict[str, StreamRe
         for done, text in enumerate(found, 1):
             kind, rank = text.prompt.rsplit(" ", 1)
             every = prompts(kind)
-            prompt = target.encode(every[nested(len(every))[int(rank)]])[: settings["longest"]]
+            whole = every[nested(len(every))[int(rank)]]
+            prompt = prompt_within(whole, target, settings["longest"], settings["chat"])
             read = np.array([*prompt, *text.tokens[:-1]])
             logits = target.logits(read)[len(prompt) - 1 :]
             for name, temperature in _readings(text.configuration):

@@ -242,24 +242,32 @@ def _texts(name: str, target: TransformerModel, options: argparse.Namespace) -> 
 
     texts = prompts(name)
     return [
-        Prompt(f"{name} {rank}", options.seed + rank, _prompt(texts[i], target, options))
+        Prompt(
+            f"{name} {rank}",
+            options.seed + rank,
+            prompt_within(texts[i], target, options.longest, options.chat),
+        )
         for rank, i in enumerate(nested(len(texts))[: options.apart + options.limit])
     ]
 
 
-def _prompt(text: str, target: TransformerModel, options: argparse.Namespace) -> np.ndarray:
-    """The text's first tokens; of a chat, the message is cut, not what stands around it."""
-    tokens = target.encode(text)[: options.longest]
-    if not options.chat:
+def prompt_within(
+    text: str, target: TransformerModel, longest: int, chat: bool = False
+) -> np.ndarray:
+    """The text's first tokens; of a chat, the message is cut, not what stands around it.
+
+    Raises:
+        InputError: the chat template leaves no room for a message.
+    """
+    tokens = target.encode(text)[:longest]
+    if not chat:
         return tokens
     around = len(target.chat(""))
-    if around >= options.longest:
-        raise InputError(
-            f"`--longest` is {options.longest}; the chat template alone takes {around} tokens"
-        )
-    for room in range(options.longest - around, 0, -1):  # a text cut off may take more tokens
+    if around >= longest:
+        raise InputError(f"`--longest` is {longest}; the chat template alone takes {around} tokens")
+    for room in range(longest - around, 0, -1):  # a text cut off may take more tokens
         whole = target.chat(target.decode(tokens[:room]))
-        if len(whole) <= options.longest:
+        if len(whole) <= longest:
             break
     return whole
 

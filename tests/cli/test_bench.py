@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from sims import bench_streams
 from spectheory.cli.bench_cells import Cell, Choice, Peer
 from spectheory.cli.bench_report import greedy_agreement, paired_ratio, summarise
 from spectheory.cost.speedup import StepCost
@@ -138,6 +139,13 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(
     first, second = (d["configurations"][1]["tokens_per_second"] for d in (document, again))
     assert first == second
 
+    # What was sampled can be audited: one text of each of our configurations a prompt.
+    settings, sampled = bench_streams.texts(path)
+    assert settings["target"] == document["settings"]["target"]
+    ours = [e for e in entries if e["temperature"] and not e["name"].startswith("transformers")]
+    assert len(sampled) == 2 * len(ours)
+    assert {len(text.tokens) for text in sampled} == {8}
+
     def cut_off(entries, title, path):
         path.write_bytes(b"%P")
         raise KeyboardInterrupt
@@ -150,13 +158,12 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(
 
 @pytest.mark.models
 def test_chats_are_cut_within_their_template(smollm2):
-    from spectheory.cli.bench_run import _prompt
+    from spectheory.cli.bench_run import prompt_within
 
     text = "Name the planets, in the order of their distance from the sun. " * 3
     around = smollm2.tokenizer.decode(smollm2.chat("MESSAGE")).split("MESSAGE")
     for longest in (40, 64, 200):
-        options = argparse.Namespace(chat=True, longest=longest)
-        tokens = _prompt(text, smollm2, options)
+        tokens = prompt_within(text, smollm2, longest, chat=True)
         assert len(tokens) <= longest
         whole = smollm2.tokenizer.decode(tokens)
         assert whole.startswith(around[0])
@@ -166,7 +173,7 @@ def test_chats_are_cut_within_their_template(smollm2):
         assert text.startswith(message)
     assert message.rstrip() == text.rstrip()  # the last one had room for all
     with pytest.raises(InputError, match="the chat template alone takes"):
-        _prompt(text, smollm2, argparse.Namespace(chat=True, longest=20))
+        prompt_within(text, smollm2, 20, chat=True)
 
 
 @pytest.mark.parametrize("mode", ["transformers", "transformers lookup", "transformers assisted:2"])
