@@ -2,8 +2,8 @@
 
 ``python -m sims.small_passes`` times passes of SmolLM2 over 1 to 32 tokens behind texts of two
 lengths, all ways in turns in one run: transformers as it comes, with keys and values of grouped
-heads left uncopied, and with weights that our kernels read in 32 and in 16 bits. Times are the
-thread's own processor time. The table goes to sims/tables/small_passes.md.
+heads left uncopied, with weights that our kernels read in 32 and in 16 bits, and with compiled
+layers. Times are the thread's own processor time. The table goes to sims/tables/small_passes.md.
 """
 
 from __future__ import annotations
@@ -37,19 +37,22 @@ class Way(NamedTuple):
         copies: whether keys and values are copied for each head of a group.
         kernel: whether small passes use our kernel.
         narrow: whether it reads weights in 16 bits.
+        layers: whether what lies between the linear layers is compiled.
     """
 
     title: str
-    copies: bool
-    kernel: bool
-    narrow: bool
+    copies: bool = False
+    kernel: bool = False
+    narrow: bool = False
+    layers: bool = False
 
 
 WAYS = (
-    Way("as it comes", copies=True, kernel=False, narrow=False),
-    Way("groups uncopied", copies=False, kernel=False, narrow=False),
-    Way("and weights in 32 bits", copies=False, kernel=True, narrow=False),
-    Way("and tiles of 16-bit weights", copies=False, kernel=True, narrow=True),
+    Way("as it comes", copies=True),
+    Way("groups uncopied"),
+    Way("and weights in 32 bits", kernel=True),
+    Way("and tiles of 16-bit weights", kernel=True, narrow=True),
+    Way("and compiled layers", kernel=True, narrow=True, layers=True),
 )
 
 
@@ -93,7 +96,7 @@ def readers(config: Config) -> list[tuple[Way, Any]]:
     for way in WAYS:
         target: Any = load(config.model)
         if way.kernel:
-            speed_up_small_passes(target.module, way.narrow)
+            speed_up_small_passes(target.module, way.narrow, way.layers)
         found.append((way, target))
     return found
 
@@ -136,7 +139,7 @@ def table(config: Config, rows: Sequence[str]) -> str:
         "transformers as it comes (median of ratios within turns). Ways add up from left to right: "
         "keys and values of grouped heads left uncopied, then linear layers by our kernels, with "
         "weights read in 32 bits (up to 12 rows), then with tiles of the 16 bits that hold them "
-        "exactly (up to 32 rows).",
+        "exactly (up to 32 rows), then with what lies between these layers compiled.",
         "",
         f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"transformers {transformers.__version__}.",

@@ -25,7 +25,7 @@ LINE = 32
 """Such floats in a line of the processor's cache, where each layer's tiles begin."""
 
 
-def speed_up_small_passes(module: nn.Module, narrow: bool = True) -> set[str]:
+def speed_up_small_passes(module: nn.Module, narrow: bool = True, layers: bool = True) -> set[str]:
     """Let the float32 CPU linear layers of a module use our kernels for few rows.
 
     Weights stay where they are; larger inputs, and inputs that need gradients, take the old path.
@@ -42,6 +42,7 @@ def speed_up_small_passes(module: nn.Module, narrow: bool = True) -> set[str]:
         module: changed in place.
         narrow: give weights that are bfloat16 or float16 numbers, as those of released models are,
             a copy in that type to be read instead: half as much memory again.
+        layers: compile what lies between the linear layers of a decoder layer, too.
 
     Returns:
         The types by name that weights are read in; empty if no layer uses our kernels.
@@ -51,11 +52,12 @@ def speed_up_small_passes(module: nn.Module, narrow: bool = True) -> set[str]:
     found = [layer for layer in module.modules() if _suits(layer)]
     weights = [layer.weight for layer in found]
     read = tiled(weights) if narrow else [as_they_are(weight) for weight in weights]
-    layers = [_read_by_kernel(layer, reads) for layer, reads in zip(found, read, strict=True)]
+    linears = [_read_by_kernel(layer, reads) for layer, reads in zip(found, read, strict=True)]
     if torch.get_num_threads() > 1:
-        layers = _worth_it(layers)
-    speed_up_layers(module)
-    return {str(layer.reads.dtype).removeprefix("torch.") for layer in layers}
+        linears = _worth_it(linears)
+    if layers:
+        speed_up_layers(module)
+    return {str(linear.reads.dtype).removeprefix("torch.") for linear in linears}
 
 
 class Weights(NamedTuple):
