@@ -25,8 +25,8 @@ class BatchedGreedyOptimal(LadderRule):
     key: ClassVar[str] = "greedy_optimal"
     pools: ClassVar[bool] = False
 
-    def compiled(self) -> Kernel:
-        """See `LadderRule.compiled`."""
+    def kernel(self) -> Kernel:
+        """See `LadderRule.kernel`."""
         from spectheory.kernels.greedy_optimal import greedy_optimal
 
         return greedy_optimal

@@ -27,8 +27,8 @@ class BatchedKSeq(LadderRule):
 
     key: ClassVar[str] = "k_seq"
 
-    def compiled(self) -> Kernel:
-        """See `LadderRule.compiled`."""
+    def kernel(self) -> Kernel:
+        """See `LadderRule.kernel`."""
         from spectheory.kernels.k_seq import k_seq
 
         return k_seq

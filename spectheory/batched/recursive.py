@@ -32,8 +32,8 @@ class BatchedRecursive(LadderRule):
     key: ClassVar[str] = "recursive"
     replacement: ClassVar[bool] = True
 
-    def compiled(self) -> Kernel:
-        """See `LadderRule.compiled`."""
+    def kernel(self) -> Kernel:
+        """See `LadderRule.kernel`."""
         from spectheory.kernels.recursive import recursive
 
         return partial(recursive, self.replacement)

@@ -29,11 +29,11 @@ class BatchedRejection(LadderRule):
 
     key: ClassVar[str] = "rejection"
 
-    def compiled(self) -> Kernel:
-        """See `LadderRule.compiled`."""
-        from spectheory.kernels.rejection import reject
+    def kernel(self) -> Kernel:
+        """See `LadderRule.kernel`."""
+        from spectheory.kernels.rejection import rejection
 
-        return reject
+        return rejection
 
     def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
         accept = capped_ratio(few(target.at(drafts)), few(draft.at(drafts)))

@@ -34,7 +34,7 @@ class Ladder(NamedTuple):
 
 
 Kernel = Callable[..., None]
-"""See `LadderRule.compiled`."""
+"""See `LadderRule.kernel`."""
 
 
 class BatchedRule(ABC):
@@ -93,7 +93,7 @@ class BatchedRule(ABC):
 class LadderRule(BatchedRule):
     """A batched rule that walks the drafts in order, as `Verdict.sample` does."""
 
-    def compiled(self) -> Kernel | None:
+    def kernel(self) -> Kernel | None:
         """Code that decides and draws on CPU, one request after the other; None if there is none.
 
         It fills ``tokens`` and ``slots`` ``(B,)`` from arrays: ``(B, V)`` float64 laws, drafts,
@@ -104,7 +104,7 @@ class LadderRule(BatchedRule):
 
     def _draw(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
         dense = all(isinstance(law, DenseLaws) and on_host(law.law) for law in (target, draft))
-        kernel = self.compiled() if dense else None
+        kernel = self.kernel() if dense else None
         if kernel is not None:
             token, slot = torch.empty(2, len(drafts), dtype=torch.int64)
             given = (target.dense(), draft.dense(), drafts, uniforms)
@@ -123,7 +123,7 @@ class LadderRule(BatchedRule):
 
     @abstractmethod
     def _ladder(self, target: Laws, draft: Laws, drafts: Tensor) -> Ladder:
-        """The verdict for checked arguments."""
+        """The verdict for checked arguments; not asked where `kernel` gives code for the laws."""
 
 
 def check(

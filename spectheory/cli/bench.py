@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectheory.cli.arguments import add_json, count, seed, temperature
-from spectheory.cli.bench_cells import PLAIN, Choice, Peer
+from spectheory.cli.bench_cells import PLAIN, THEIR_PLAIN, Choice, Peer
 from spectheory.cli.generate import add_executor, add_models, load_target, verifier
 from spectheory.cli.output import note, print_json, print_table
 from spectheory.errors import InputError, SchemeMismatch
@@ -198,7 +198,7 @@ def _choices(options: argparse.Namespace) -> Iterator[Choice]:
                     continue
                 # Behind copies one token is drafted, for which block verification is rejection.
                 behind = draft.removeprefix("lookup+")
-                if behind != draft and not behind[0].isdecimal() and key == "block":
+                if behind != draft and not behind[:1].isdecimal() and key == "block":
                     continue
                 yield Choice(draft, key, k, at, options.executor)
 
@@ -276,7 +276,7 @@ def _peers(
             )
         elif mode == "assisted" and not models:
             raise InputError("`--peers` holds 'assisted', but none of `--drafts` is a model")
-    named = ["transformers", *(f"transformers {mode}" for mode in dict.fromkeys(modes))]
+    named = [THEIR_PLAIN, *(f"{THEIR_PLAIN} {mode}" for mode in dict.fromkeys(modes))]
     return [Peer(mode, at) for at in options.temperatures for mode in named]
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PLAIN = "plain"
 """Our own loop without drafts: what ratios are taken to."""
 
+THEIR_PLAIN = "transformers"
+"""Transformers' own ``generate`` without drafts."""
+
 
 class Choice(NamedTuple):
     """One way to decode; the length is planned from the measured costs.

@@ -31,8 +31,8 @@ class LoggedAcceptance(NamedTuple):
     Attributes:
         first: ``(n,)`` chance that the output is one of k drafts; 0 where nothing was drafted.
         later: ``(n,)`` the same with one draft, as below the first level of k sequences.
-        offered: ``(n,)`` levels that are drafted at most; those up to the end of the text if there
-            is no limit.
+        offered: ``(n,)`` levels that are drafted at most: 0 where nothing was, those up to the end
+            of the text if there is no limit.
         alike: ``(n,)`` bool, whether all k drafts are the same token, as copies are: they share
             the nodes of one chain.
     """

@@ -95,7 +95,10 @@ class Arrays(NamedTuple):
         return (
             0 < rows <= self.most_rows
             and not any(self.hooks)
-            and all(held.get(name) is part for held, name, part in self.parts)
+            and all(
+                held.get(name) is part and "forward" not in vars(part)
+                for held, name, part in self.parts
+            )
             and unchanged(self.seen)
         )
 
@@ -175,8 +178,8 @@ class SmallLayer(nn.Module):
         return object.__new__, (_plain(self),), {name: vars(self)[name] for name in own}
 
 
-def speed_up_layers(module: nn.Module) -> None:
-    """Let the layers that the kernels are right for use them; see `speed_up_small_passes`.
+def speed_up_layers(module: nn.Module, wanted: bool = True) -> None:
+    """Let the layers that the kernels are right for use them, or none if that is not wanted.
 
     What a layer computes is not told by the names of its parts, so each is tried out.
     """
@@ -185,7 +188,11 @@ def speed_up_layers(module: nn.Module) -> None:
             del layer.arrays
             layer.__class__ = _plain(layer)
         parts, kind = Parts.of(layer), cast(Any, type(layer))
-        if parts is None or not all(type(linear) is SmallLinear for linear in parts.linears):
+        if (
+            not wanted
+            or parts is None
+            or not all(type(linear) is SmallLinear for linear in parts.linears)
+        ):
             continue
         if _agrees(layer, parts):
             layer.__class__ = _small(kind)
@@ -212,13 +219,13 @@ def _agrees(layer: nn.Module, parts: Parts, tokens: int = 3) -> bool:
         }
         found = []
         for run in (layer, Arrays.of(layer, parts).run):
-            outputs, memory = first, RaggedCache(parts.self_attn.layer_idx + 1, 1)
+            made, memory = first, RaggedCache(parts.self_attn.layer_idx + 1, 1)
             for inputs, way, read in ((first, layer, 0), (second, run, tokens)):
                 memory.place([read], tokens)
                 mask = torch.full((tokens, memory.end), torch.finfo(inputs.dtype).min)
                 mask = mask.triu(read + 1)[None, None]
-                outputs = way(inputs, past_key_values=memory, attention_mask=mask, **given)
-            found.append((outputs - second, *memory.layers[-1].seen()))
+                made = way(inputs, past_key_values=memory, attention_mask=mask, **given)
+            found.append((made - second, *memory.layers[-1].seen()))
     except Exception:  # a layer that is called in another way is of another kind
         return False
     return all(

@@ -31,12 +31,12 @@ def speed_up_small_passes(module: nn.Module, narrow: bool = True, layers: bool =
     Weights stay where they are; larger inputs, and inputs that need gradients, take the old path.
     Logits change by rounding only, for whoever runs the module. A layer that is given other
     weights, or whose weights move or are written to, returns to its own path; so do its copies.
-    Where all linear layers of a decoder layer are so changed, what lies between them is
-    compiled too; see `spectheory.decoding.small_layers`.
     Writes through `.data` are the exception: torch does not count them, so merge adapters before.
+    Where all linear layers of a decoder layer are so changed, what lies between them is compiled
+    too; see `spectheory.decoding.small_layers`.
 
-    The kernels run on one thread. Where torch has more, they are timed against it on this module,
-    and layers of a shape keep them only where they are faster.
+    The kernels run on one thread. Where torch has more, those of linear layers are timed against it
+    on this module, and layers of a shape keep them only where they are faster.
 
     Args:
         module: changed in place.
@@ -55,8 +55,7 @@ def speed_up_small_passes(module: nn.Module, narrow: bool = True, layers: bool =
     linears = [_read_by_kernel(layer, reads) for layer, reads in zip(found, read, strict=True)]
     if torch.get_num_threads() > 1:
         linears = _worth_it(linears)
-    if layers:
-        speed_up_layers(module)
+    speed_up_layers(module, layers)
     return {str(linear.reads.dtype).removeprefix("torch.") for linear in linears}
 
 
@@ -158,11 +157,9 @@ class Seen(NamedTuple):
 def unchanged(seen: Sequence[Seen]) -> bool:
     """Whether parameters are those of before, where they were, and none was written to."""
     for held, name, parameter, address, writes in seen:
-        if (
-            held[name] is not parameter
-            or parameter.data_ptr() != address
-            or (writes is not None and parameter._version != writes)
-        ):
+        in_place = parameter.data_ptr() == address
+        written = writes is not None and parameter._version != writes
+        if held.get(name) is not parameter or written or not in_place:
             return False
     return True
 
@@ -174,6 +171,7 @@ def needs_no_gradients(inputs: torch.Tensor) -> bool:
         and not inputs.requires_grad
         and not torch.is_grad_enabled()
         and inputs.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
     )
 
 

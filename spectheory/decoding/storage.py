@@ -63,7 +63,11 @@ def written_whole(file: Path) -> Iterator[Path]:
     (False, '{}')
     """
     scratch = file.with_name(f".{file.stem}.partial{file.suffix}")
-    yield scratch
+    try:
+        yield scratch
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
     scratch.replace(file)
 
 

@@ -40,6 +40,8 @@ class Key(NamedTuple):
 class Tape:
     """Counter-based uniforms: the same seed gives the same draws in any batch and any order.
 
+    For one thread at a time: the generator is put to a key's place before it draws.
+
     Args:
         seed: of the request, 0 to 2**64 - 1.
 

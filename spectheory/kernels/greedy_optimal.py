@@ -18,7 +18,7 @@ def greedy_optimal(
     tokens: np.ndarray,
     slots: np.ndarray,
 ) -> None:
-    """See `LadderRule.compiled`.
+    """See `LadderRule.kernel`.
 
     >>> laws = np.array([[0.2, 0.6, 0.2]]), np.array([[0.6, 0.2, 0.2]])
     >>> tokens, slots = np.empty(1, np.int64), np.empty(1, np.int64)
@@ -29,17 +29,16 @@ def greedy_optimal(
     k, size = drafts.shape[1], target.shape[1]
     left = np.empty((1, size))
     for b in range(drafts.shape[0]):
-        p, rest = target[b], left[0]
-        rest[:] = draft[b]
+        p, row = target[b], left[0]
+        row[:] = draft[b]  # what the last draft was drawn from
         for i in range(k - 1):
-            rest[drafts[b, i]] = 0.0
-        scale, last = row_sum(rest), drafts[b, k - 1]
-        off = rest[last] / scale
+            row[drafts[b, i]] = 0.0
+        scale, last = row_sum(row), drafts[b, k - 1]
+        off = row[last] / scale
         accept = p[last] / off if p[last] < off else 1.0
-        for x in range(size):
-            rest[x] = max(p[x] - rest[x] / scale, 0.0)
-        # Target mass on the fixed tokens, and what the last draft leaves elsewhere.
-        mass, before = row_sum(rest), 0.0
+        for x in range(size):  # and what it leaves; on the fixed tokens, all of the target
+            row[x] = max(p[x] - row[x] / scale, 0.0)
+        mass, before = row_sum(row), 0.0
         slots[b] = k
         for i in range(k):
             own = accept
@@ -52,5 +51,5 @@ def greedy_optimal(
         if slots[b] < k:
             continue
         for i in range(k - 1):
-            rest[drafts[b, i]] = 0.0
+            row[drafts[b, i]] = 0.0
         draw_left(left, target[b : b + 1], uniforms[b, k:], tile, tokens[b : b + 1])

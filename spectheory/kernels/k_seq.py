@@ -58,7 +58,7 @@ def k_seq(
     tokens: np.ndarray,
     slots: np.ndarray,
 ) -> None:
-    """See `LadderRule.compiled`.
+    """See `LadderRule.kernel`.
 
     >>> laws = np.array([[0.3, 0.4, 0.3]]), np.array([[0.6, 0.3, 0.1]])
     >>> tokens, slots = np.empty(1, np.int64), np.empty(1, np.int64)

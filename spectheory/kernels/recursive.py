@@ -22,7 +22,7 @@ def recursive(
     tokens: np.ndarray,
     slots: np.ndarray,
 ) -> None:
-    """See `LadderRule.compiled`; ``replacement`` tells how drafts were drawn.
+    """See `LadderRule.kernel`; ``replacement`` tells how drafts were drawn.
 
     >>> laws = np.array([[0.25, 0.25, 0.5]]), np.array([[0.5, 0.25, 0.25]])
     >>> tokens, slots = np.empty(1, np.int64), np.empty(1, np.int64)
@@ -49,12 +49,12 @@ def recursive(
             # An empty residual is reached with probability 0: the law stays what it was.
             if remains > 0:
                 scale, mass = further, remains
-            if not replacement:
-                row[:] = q
+            if not replacement and i + 1 < k:
+                row[:] = q  # of the tokens not rejected yet
                 for j in range(i + 1):
                     row[drafts[b, j]] = 0.0
-                gone = row_sum(row)
-                rest = gone if gone > 0 else rest
+                others = row_sum(row)
+                rest = others if others > 0 else rest
         if slots[b] < k:
             continue
         for y in range(size):

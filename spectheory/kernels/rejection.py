@@ -1,4 +1,4 @@
-"""Rejection of one draft a request, and the draw from what is left, in one pass over a row."""
+"""Rejection of one draft of each request, and the draw from what is left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spectheory.kernels.tile_draws import draw_left
 
 
 @compiled(nogil=True)
-def reject(
+def rejection(
     target: np.ndarray,
     draft: np.ndarray,
     drafts: np.ndarray,
@@ -18,11 +18,11 @@ def reject(
     tokens: np.ndarray,
     slots: np.ndarray,
 ) -> None:
-    """See `LadderRule.compiled`.
+    """See `LadderRule.kernel`.
 
     >>> laws = np.array([[0.25, 0.75]] * 2), np.array([[0.5, 0.5]] * 2)
     >>> tokens, slots = np.empty(2, np.int64), np.empty(2, np.int64)
-    >>> reject(*laws, np.array([[0], [0]]), np.array([[0.4, 0], [0.6, 0]]), 2, tokens, slots)
+    >>> rejection(*laws, np.array([[0], [0]]), np.array([[0.4, 0], [0.6, 0]]), 2, tokens, slots)
     >>> tokens.tolist(), slots.tolist()
     ([0, 1], [0, 1])
     """

@@ -13,7 +13,7 @@ from spectheory.kernels.small_linear import small_linear
 from spectheory.kernels.tiled_linear import tiled_linear
 
 
-@compiled(nogil=True, fastmath={"reassoc", "contract"})
+@compiled(nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
 def rms_norm(rows: np.ndarray, weight: np.ndarray, epsilon: float, out: np.ndarray) -> None:
     """Fill ``out``: each row over its root mean square, times ``weight``.
 
@@ -124,7 +124,7 @@ def queries(
     return turned.reshape(batch, tokens, -1, width)
 
 
-@compiled(nogil=True)
+@compiled(nogil=True, error_model="numpy")
 def outputs(
     inputs: np.ndarray,
     read: np.ndarray,

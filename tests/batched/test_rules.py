@@ -49,7 +49,7 @@ def drawn(rule, k, logits, seed=0):
 
 def batched(rule, logits, drafts, uniforms, make=from_logits):
     target = make(torch.as_tensor(np.tile(logits[0], (TAPES, 1))), 0.8, top_k=100)
-    draft = from_logits(torch.as_tensor(np.tile(logits[1], (TAPES, 1))), 1.1)
+    draft = make(torch.as_tensor(np.tile(logits[1], (TAPES, 1))), 1.1)
     return rule(target, draft, torch.as_tensor(drafts), torch.as_tensor(uniforms))
 
 
@@ -225,16 +225,29 @@ def _smooth():
     return target, target + generator.normal(size=target.shape).astype(np.float32) * 1.5
 
 
-def test_rejection_on_the_host_draws_what_its_ladder_draws():
-    rng = torch.Generator().manual_seed(0)
+COMPILED = [(rule, k) for rule, k in CASES if getattr(rule, "kernel", lambda: None)() is not None]
+
+
+@pytest.mark.parametrize(("rule", "k"), COMPILED, ids=lambda v: getattr(v, "key", str(v)))
+def test_compiled_rules_draw_what_their_ladders_draw(rule, k, monkeypatch):
+    """On rows of several tiles, some of which leave nothing."""
+    rng, generator = torch.Generator().manual_seed(0), np.random.default_rng(0)
     p, q = torch.rand(2, 400, 1500, generator=rng, dtype=torch.float64).pow(8)
     q[::4] = p[::4]  # nothing is left where the drafts fail, which they never do
     p[1::4, :1490] = 0
     p, q = p / p.sum(-1, keepdim=True), q / q.sum(-1, keepdim=True)
-    drafts, tape = q.multinomial(1), torch.rand(400, 2, generator=rng, dtype=torch.float64)
-    rule = batched_rule("rejection")
-    found = rule(DenseLaws(p), DenseLaws(q), drafts, tape)
-    expected = super(type(rule), rule)._draw(DenseLaws(p), DenseLaws(q), drafts, tape)
+    kind = scheme_of(rule)
+    tape = generator.random((400, kind.tape_length(k)))
+    drafts = torch.as_tensor(kind.sample(q.numpy(), k, tape))
+    given = DenseLaws(p), DenseLaws(q), drafts, torch.as_tensor(generator.random((400, k + 1)))
+    found = rule(*given)
+    monkeypatch.setattr(type(rule), "kernel", lambda _: None)
+    expected = rule(*given)
     for one, other in zip(found, expected, strict=True):
         assert one.tolist() == other.tolist()
-    assert 0 < int(found.slot.sum()) < 400
+    assert 0 < int((found.slot == k).sum()) < 400
+
+
+def test_four_rules_and_their_relatives_are_compiled():
+    keys = {"rejection", "k_seq", "greedy_optimal", "recursive", "recursive_without_replacement"}
+    assert {rule.key for rule, _ in COMPILED} == keys

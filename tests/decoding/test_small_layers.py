@@ -112,8 +112,30 @@ def hooked(layer):
     layer.mlp.register_forward_hook(lambda _, __, output: output * 2)
 
 
+def with_its_own_forward(layer):
+    own = layer.mlp.forward
+    layer.mlp.forward = lambda states: own(states) * 2
+
+
+def parametrised(layer):
+    class Twice(torch.nn.Module):
+        def forward(self, weight):
+            return weight * 2
+
+    torch.nn.utils.parametrize.register_parametrization(layer.mlp.up_proj, "weight", Twice())
+
+
 @pytest.mark.parametrize(
-    "change", [written_to, with_another_norm, with_another_part, with_other_data, hooked]
+    "change",
+    [
+        written_to,
+        with_another_norm,
+        with_another_part,
+        with_other_data,
+        hooked,
+        with_its_own_forward,
+        parametrised,
+    ],
 )
 def test_a_layer_that_changes_is_read_as_it_is_now(change):
     made = model()
@@ -145,6 +167,14 @@ def test_layers_are_plain_again_where_their_maps_are(monkeypatch):
     monkeypatch.setattr(small_passes, "_faster", lambda _: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert small_passes.speed_up_small_passes(made.module) == set()
+    assert not any(isinstance(layer, SmallLayer) for layer in layers(made))
+
+
+def test_layers_are_compiled_only_if_that_is_wanted():
+    made = model()
+    made.speed_up()
+    assert all(isinstance(layer, SmallLayer) for layer in layers(made))
+    assert small_passes.speed_up_small_passes(made.module, layers=False)
     assert not any(isinstance(layer, SmallLayer) for layer in layers(made))
 
 
