@@ -22,6 +22,7 @@ from spectheory.audit.stream import StreamAudit
 from spectheory.audit.stream_report import StreamReport
 from spectheory.audit.stream_steps import Steps
 from spectheory.cli.bench_run import prompt_within
+from spectheory.cli.journal import Journal
 from spectheory.decoding.progress import progress
 from spectheory.decoding.prompts import nested, prompts
 from spectheory.decoding.registry import load
@@ -46,15 +47,14 @@ class Text(NamedTuple):
 def texts(journal: Path) -> tuple[dict[str, Any], list[Text]]:
     """Settings of a run, and the texts that our decoder sampled at temperature 1."""
     settings, found = dict[str, Any](), []
-    for line in journal.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        kind, settings, _, *what = json.loads(entry["key"])
+    for key, value in Journal(journal).items():
+        kind, settings, _, *what = json.loads(key)
         if kind != "cell":
             continue
         (draft, rule, _, temperature, _), tree, prompt = what
         if temperature == 1:
             name = f"{draft} {rule} {'-'.join(map(str, tree))}" if tree else "plain"
-            found.append(Text(name, prompt, entry["value"]["tokens"]))
+            found.append(Text(name, prompt, value["tokens"]))
     return settings, found
 
 

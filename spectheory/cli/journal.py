@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ class Journal:
 
     def __contains__(self, key: str) -> bool:
         return key in self._done
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """All keys with their values, in the order in which they were finished."""
+        return self._done.items()
 
     def get_or(self, key: str, make: Callable[[], Any], **about: Any) -> Any:
         """The value under a key, made and written if it is not there.
