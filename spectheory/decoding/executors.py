@@ -22,7 +22,7 @@ def verifier_for(rule: str | Verifier, target: Any, executor: str = "auto") -> V
             and runs the rule as it is defined; "batched" reads the raw logits of all requests where
             they lie; "triton" runs Triton kernels there, for `rejection` and `optimal_iid` on CUDA.
             "auto" takes the batched one where the target runs in torch and the rule has one: on CPU
-            it never took longer for the four rules timed (sims/tables/decode_verification.md). It
+            it never took longer for the five rules timed (sims/tables/decode_verification.md). It
             never takes the kernels: no measurement on a GPU says that they are faster.
 
     Raises:

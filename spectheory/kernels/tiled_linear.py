@@ -30,7 +30,7 @@ PAIR = 2
 """Tiles that are gone through in turn, side by side where registers hold the sums over both."""
 
 AHEAD = 4096
-"""Bytes between what is computed with and what is asked for, measured to serve best."""
+"""Bytes between what is computed with and what is asked for: of 512 to 8,192 the best on a Xeon."""
 
 BITS, HALVES, WORDS, VECTOR = (
     ir.VectorType(kind, LANES)
