@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectheory.cli.arguments import add_json, count, seed, temperature
-from spectheory.cli.bench_cells import PLAIN, THEIR_PLAIN, Choice, Peer
+from spectheory.cli.bench_cells import PLAIN, Choice, Peer
 from spectheory.cli.generate import add_executor, add_models, load_target, verifier
 from spectheory.cli.output import note, print_json, print_table
 from spectheory.errors import InputError, SchemeMismatch
@@ -74,10 +74,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     decode.add_argument(
         "--peers",
         metavar="M,M",
-        help="modes of transformers to compare with beside plain: lookup, assisted (by the first "
-        "draft that is a model), assisted:L (by the first L layers), static (static cache, "
-        "compiled; takes minutes), or nothing; default: lookup, and assisted as far as the drafts "
-        "are models",
+        help="modes of transformers to compare with: plain, lookup, assisted (by the first draft "
+        "that is a model), assisted:L (by the first L layers), static (static cache, compiled; "
+        "takes minutes), or nothing; default: plain, lookup, and assisted as far as the drafts are "
+        "models",
     )
     decode.add_argument("--seed", type=seed, default=0, help="default 0")
     decode.add_argument(
@@ -264,20 +264,19 @@ def _peers(
         for name, source in sources.items()
         if not name.startswith("exit:")
     )
-    usual = ["lookup", *(f"assisted:{layer}" for layer in exits), *["assisted"] * models]
+    usual = ["plain", "lookup", *(f"assisted:{layer}" for layer in exits), *["assisted"] * models]
     modes = usual if options.peers is None else _names(options.peers)
     for mode in modes:
         kind, _, layer = mode.partition(":")
         if kind == "assisted" and layer.isdecimal():
             target.early_exit(int(layer))  # refuses layers that it does not have
-        elif mode not in ("lookup", "assisted", "static"):
+        elif mode not in ("plain", "lookup", "assisted", "static"):
             raise InputError(
-                f"`--peers` holds {mode!r}; expected lookup, assisted, assisted:L or static"
+                f"`--peers` holds {mode!r}; expected plain, lookup, assisted, assisted:L or static"
             )
         elif mode == "assisted" and not models:
             raise InputError("`--peers` holds 'assisted', but none of `--drafts` is a model")
-    named = [THEIR_PLAIN, *(f"{THEIR_PLAIN} {mode}" for mode in dict.fromkeys(modes))]
-    return [Peer(mode, at) for at in options.temperatures for mode in named]
+    return [Peer(mode, at) for at in options.temperatures for mode in dict.fromkeys(modes)]
 
 
 def _names(text: str) -> list[str]:

@@ -74,7 +74,7 @@ class Peer(NamedTuple):
     """A mode of transformers' own ``generate``.
 
     Attributes:
-        mode: "transformers", with "lookup", "assisted", "assisted:L" (an early exit) or "static".
+        mode: "plain", "lookup", "assisted", "assisted:L" (an early exit) or "static".
         temperature: of sampling.
     """
 
@@ -84,7 +84,7 @@ class Peer(NamedTuple):
     @property
     def name(self) -> str:
         """For tables."""
-        return self.mode
+        return THEIR_PLAIN if self.mode == "plain" else f"{THEIR_PLAIN} {self.mode}"
 
     @property
     def baseline(self) -> bool:
@@ -174,8 +174,7 @@ def run_peer(
     }
     if peer.temperature:
         settings |= {"do_sample": True, "temperature": peer.temperature, "top_k": 0, "top_p": 1.0}
-    _, _, mode = peer.mode.partition(" ")
-    kind, _, layer = mode.partition(":")
+    kind, _, layer = peer.mode.partition(":")
     extra: dict[str, Any] = {}
     if kind == "lookup":
         settings |= {"prompt_lookup_num_tokens": 10}
@@ -204,5 +203,5 @@ def run_peer(
         tokens = made[0, ids.shape[1] :].tolist()
         seconds = time.perf_counter() - start
     if len(tokens) != new_tokens:
-        raise RuntimeError(f"{peer.mode} emitted {len(tokens)} tokens, not {new_tokens}")
+        raise RuntimeError(f"{peer.name} emitted {len(tokens)} tokens, not {new_tokens}")
     return Cell(seconds, tokens)

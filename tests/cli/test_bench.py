@@ -43,7 +43,7 @@ def test_a_summary_names_the_strongest_baseline_and_splits_the_gap():
     found = {
         plain: cells(4.0, 4.0, tokens=2),
         fast: cells(2.0, 8.0),
-        Peer("transformers", 0.0): cells(16.0, 16.0),
+        Peer("plain", 0.0): cells(16.0, 16.0),
     }
     slow, quick, _ = summarise(found, {fast: plan}, StepCost(draft=0.0, verify=0.25))
     assert quick["ratio_to_transformers"]["median"] == 5
@@ -176,7 +176,7 @@ def test_chats_are_cut_within_their_template(smollm2):
         prompt_within(text, smollm2, 20, chat=True)
 
 
-@pytest.mark.parametrize("mode", ["transformers", "transformers lookup", "transformers assisted:2"])
+@pytest.mark.parametrize("mode", ["plain", "lookup", "assisted:2"])
 def test_transformers_emit_as_many_tokens_as_we_do(mode):
     """Its own greedy text begins with a token that would end it."""
     pytest.importorskip("torch")
@@ -198,7 +198,7 @@ def test_peers(run, folder, tmp_path):
     arguments += ["--apart", "1", "--longest", "12", "--repeats", "1", "--drafts", "lookup"]
     arguments += ["--prompts", "humaneval", "--rules", "rejection", "--temperatures", "0"]
     out = tmp_path / "out"
-    done = run(*arguments, "--peers", "static,assisted:1", "--out", out, "--json").document
+    done = run(*arguments, "--peers", "plain,static,assisted:1", "--out", out, "--json").document
     modes = {"transformers", "transformers static", "transformers assisted:1"}
     found = {entry["name"]: entry for entry in done["configurations"]}
     assert set(found) == modes | {"plain", "lookup rejection"}
@@ -284,13 +284,12 @@ def test_modes_of_transformers():
     behind = LookupFirst(PromptLookup(257), ModelDraft(tiny(layers=1)))
     sources = {"none": NoDraft(), "lookup+tiny": behind}
     for asked, modes in (
-        (None, ["", " lookup", " assisted"]),
-        ("assisted", ["", " assisted"]),
-        ("", [""]),
+        (None, ["plain", "lookup", "assisted"]),
+        ("assisted,assisted", ["assisted"]),
+        ("", []),
     ):
         options = argparse.Namespace(peers=asked, temperatures=(0.0,))
-        named = [peer.mode for peer in _peers(options, target, sources)]
-        assert named == [f"transformers{mode}" for mode in modes]
+        assert [peer.mode for peer in _peers(options, target, sources)] == modes
 
 
 def test_texts_longer_than_the_context_are_refused_before_any_is_timed():
