@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spectheory.decoding.memory import check_room
 from spectheory.kernels.small_linear import small_linear
 from spectheory.kernels.tiled_linear import LANES, starts, tiled_linear, widens_halves
 
@@ -86,6 +87,11 @@ def tiled(weights: Sequence[torch.Tensor]) -> list[Weights]:
     """
     shapes = [(len(starts(weight.shape[0])), weight.shape[1], LANES) for weight in weights]
     room = [-(-math.prod(shape) // LINE) * LINE for shape in shapes]
+    check_room(
+        2 * sum(room),
+        "second copy of the weights, in 16 bits",
+        "end other programs, take a smaller model, or do without our kernels (--library-kernels)",
+    )
     store = np.empty(sum(room) + LINE, np.uint16)
     begin = -(store.ctypes.data // store.itemsize) % LINE
     read = []

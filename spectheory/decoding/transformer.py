@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spectheory.decoding.early_exit import EarlyExit, as_numpy, check_layer, final_norm
+from spectheory.decoding.memory import check_room, weight_bytes
 from spectheory.decoding.model import check_logits, check_tokens
 from spectheory.decoding.progress import transformers_bars_off
 from spectheory.decoding.threads import torch_threads
@@ -66,6 +67,7 @@ class TransformerModel:
         Raises:
             MissingDependency: the ``models`` extra is not installed.
             SourceUnavailable: transformers cannot read the folder.
+            MemoryError: main memory has no room for the weights.
         """
         try:
             import torch
@@ -79,6 +81,11 @@ class TransformerModel:
         dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
         if device == "cpu":
             torch_threads(threads)
+            check_room(
+                weight_bytes(Path(folder), getattr(torch, dtype).itemsize),
+                f"weights of {folder} in {dtype}",
+                "end other programs, or take a smaller model or dtype",
+            )
         with transformers_bars_off():
             try:
                 tokenizer = transformers.AutoTokenizer.from_pretrained(

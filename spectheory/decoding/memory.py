@@ -1,0 +1,59 @@
+"""Refuses weights that main memory has no room for, before it is taken.
+
+Linux promises memory that it does not have: a process that then fills it makes the machine crawl
+for minutes, and is killed without a word.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+
+def check_room(needed: int, what: str, remedy: str) -> None:
+    """Refuse what takes more bytes than are available.
+
+    Args:
+        needed: bytes.
+        what: would take them.
+        remedy: what the user can do.
+
+    Raises:
+        MemoryError: there are fewer.
+    """
+    import psutil
+
+    available = psutil.virtual_memory().available
+    if needed > available:
+        raise MemoryError(
+            f"{what}: {needed / 1e9:.1f} GB needed, {available / 1e9:.1f} GB available; {remedy}"
+        )
+
+
+def weight_bytes(folder: Path, itemsize: int) -> int:
+    """Bytes of a folder's safetensors weights once they are loaded.
+
+    Args:
+        folder: holds them.
+        itemsize: bytes of the type that floating-point numbers are loaded in; quantised ones stay
+            as they are.
+    """
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        for name, tensor in _header(file).items():
+            if name == "__metadata__":
+                continue
+            begin, end = tensor["data_offsets"]
+            floating = tensor["dtype"] in ("BF16", "F16", "F32", "F64")
+            total += math.prod(tensor["shape"]) * itemsize if floating else end - begin
+    return total
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """Eight bytes of length, then JSON."""
+    with file.open("rb") as content:
+        length = int.from_bytes(content.read(8), "little")
+        found: dict[str, Any] = json.loads(content.read(length))
+    return found

@@ -1,0 +1,60 @@
+import re
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+psutil = pytest.importorskip("psutil")
+
+from spectheory.decoding.memory import weight_bytes  # noqa: E402
+from spectheory.decoding.transformer import TransformerModel  # noqa: E402
+from tests.decoding.tiny_drafter import tiny  # noqa: E402
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A tiny model saved in bfloat16."""
+    model = tiny()
+    model.module.to(torch.bfloat16).save_pretrained(tmp_path)
+    model.tokenizer.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def leave(monkeypatch, available):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=available))
+
+
+def test_bytes_are_those_of_the_loaded_module(folder):
+    for dtype in ("float32", "bfloat16"):
+        module = TransformerModel.from_folder(folder, dtype=dtype).module
+        loaded = sum(weights.nbytes for weights in module.parameters())
+        assert weight_bytes(folder, getattr(torch, dtype).itemsize) == loaded
+
+
+def test_quantised_weights_stay_as_they_are(tmp_path):
+    from safetensors.torch import save_file
+
+    tensors = {"scales": torch.ones(3, 5), "packed": torch.ones(7, dtype=torch.uint8)}
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    assert weight_bytes(tmp_path, itemsize=2) == 2 * 15 + 7
+
+
+def test_weights_without_room_are_refused_before_they_are_read(folder, monkeypatch):
+    needed = weight_bytes(folder, 4)
+    leave(monkeypatch, needed)
+    TransformerModel.from_folder(folder)
+    leave(monkeypatch, needed - 1)
+    with pytest.raises(MemoryError, match=rf"{re.escape(str(folder))} in float32: 0\.0 GB needed"):
+        TransformerModel.from_folder(folder)
+    TransformerModel.from_folder(folder, dtype="bfloat16")
+
+
+def test_the_copy_in_16_bits_without_room_is_refused(monkeypatch):
+    model = tiny()
+    before = [type(layer) for layer in model.module.modules()]
+    leave(monkeypatch, 1000)
+    with pytest.raises(MemoryError, match=r"in 16 bits: .*--library-kernels"):
+        model.speed_up()
+    assert [type(layer) for layer in model.module.modules()] == before
+    assert not model.small_passes
