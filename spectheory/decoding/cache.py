@@ -22,22 +22,20 @@ class RaggedCache(Cache):
 
     Attributes:
         lengths: kept tokens of each text.
-        starts, first_slots: ``(B,)`` slot that the next pass writes first, set by `place`.
+        starts: ``(B,)`` int64, slot that the next pass writes first, set by `place`.
         end: number of slots that the next pass sees.
     """
 
     def __init__(self, layers: int, texts: int) -> None:
         super().__init__(layers=[RaggedLayer(self) for _ in range(layers)])
         self.lengths = [0] * texts
-        self.starts = [0] * texts
-        self.first_slots = np.zeros(texts, np.int64)
+        self.starts = np.zeros(texts, np.int64)
         self.end = 0
 
     def place(self, pending: Sequence[int], tokens: int) -> None:
         """Make the next pass write ``tokens`` entries behind each text's pending ones."""
-        self.starts = [length + read for length, read in zip(self.lengths, pending, strict=True)]
-        self.first_slots = np.array(self.starts)
-        self.end = max(self.starts) + tokens
+        self.starts = np.add(self.lengths, pending)
+        self.end = int(self.starts.max()) + tokens
 
     def keep(self, paths: Sequence[Sequence[int]]) -> None:
         """Append entries at these offsets behind each text's length to the text."""
@@ -84,7 +82,7 @@ class RaggedLayer(CacheLayerMixin):
         """Write a pass's entries in their slots; returns views of all slots that it sees."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        end, starts = self.cache.end, self.cache.starts
+        end, starts = self.cache.end, self.cache.starts.tolist()
         if end > self.keys.shape[2]:
             self._grow(max(end, 2 * self.keys.shape[2]))
         tokens = key_states.shape[2]
@@ -133,7 +131,7 @@ class RaggedLayer(CacheLayerMixin):
 
     def get_seq_length(self) -> int:
         """Slots in use before the pass."""
-        return max(self.cache.starts)
+        return int(self.cache.starts.max())
 
     def get_max_length(self) -> int:
         """No maximum."""

@@ -121,7 +121,7 @@ class Arrays(NamedTuple):
             *self.linears[:3],
             cos,
             sin,
-            past_key_values.first_slots,
+            past_key_values.starts,
             memory.keys.numpy(),
             memory.values.numpy(),
         )
