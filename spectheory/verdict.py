@@ -134,7 +134,8 @@ def inverse_transform(law: Array, uniforms: Array) -> Array:
     """Token whose interval of the cumulative law holds the uniform; never one of mass zero.
 
     Args:
-        law: ``(..., V)``, non-negative, need not be normalised.
+        law: ``(..., V)``, non-negative, need not be normalised. float32 is summed in float64: over
+            100,000 tokens its own running sum loses whole tokens.
         uniforms: ``(...)`` in [0, 1).
 
     >>> import numpy as np
@@ -142,7 +143,8 @@ def inverse_transform(law: Array, uniforms: Array) -> Array:
     [1, 2, 2]
     """
     xp = namespace(law)
-    cumulative = xp.cumulative_sum(law, axis=-1)
+    dtype = law.dtype if is_exact(law) else xp.float64
+    cumulative = xp.cumulative_sum(law, axis=-1, dtype=dtype)
     mass = cumulative[..., -1:]
     if law.ndim == 1 and isinstance(law, np.ndarray) and not is_exact(law):
         # A search of one row finds the counts that the comparisons below do.

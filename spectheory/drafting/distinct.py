@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, namespace, pick
+from spectheory.arrays import Array, is_exact, namespace, pick
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.without_replacement import distinct_tuples
 from spectheory.verdict import inverse_transform
@@ -33,22 +33,25 @@ class DistinctDrafts(DraftScheme):
         tuples = distinct_tuples(draft.shape[-1], k)
         if not len(tuples):
             return tuples, draft[:0]
-        mass = xp.prod(pick(draft[None, :], xp.asarray(tuples.T)), axis=0)
+        mass = _products(pick(draft[None, :], xp.asarray(tuples.T)))
         return tuples, mass / xp.sum(mass)
 
     def _sample(self, draft: Array, k: int, uniforms: Array) -> Array:
-        """Lowest-index member first, by suffix symmetric sums, then a random order.
+        """Least probable member first, by suffix symmetric sums, then a random order.
 
-        All sums are of positive terms, so a peaked draft loses no precision.
+        Of tokens by ascending probability, what stands after one holds nearly all of a symmetric
+        sum or nothing of it, so the sums of a peaked draft stay within a float's range.
         """
         xp = namespace(draft)
-        vocabulary = xp.arange(draft.shape[-1])
+        order = xp.argsort(draft, axis=-1, stable=True)
+        ranked = xp.take_along_axis(draft, order, axis=-1)
+        ranks = xp.arange(draft.shape[-1])
         start = xp.zeros_like(uniforms[..., 0], dtype=xp.int64) - 1
         chosen = []
-        for i, suffix in enumerate(reversed(_suffix_sums(draft, k))):
-            mass = xp.where(vocabulary > start[..., None], draft * suffix, draft * 0)
+        for i, suffix in enumerate(reversed(_suffix_sums(ranked, k))):
+            mass = xp.where(ranks > start[..., None], ranked * suffix, ranked * 0)
             start = inverse_transform(mass, uniforms[..., i])
-            chosen.append(start)
+            chosen.append(pick(order, start))
         drafts = xp.stack(chosen, axis=-1)
         # Fisher-Yates on the slots, one uniform each, makes the order exchangeable.
         slots = xp.arange(k)
@@ -70,18 +73,31 @@ class DistinctDrafts(DraftScheme):
     def prefix_containment(self, draft: Array, k: int, order: Array) -> Array:
         xp = namespace(draft)
         ranked = xp.take_along_axis(draft, order, axis=-1)
-        prefix = ranked * 0 + 1  # symmetric sum of degree j over tokens strictly before
+        if not is_exact(draft):
+            from spectheory.kernels.symmetric_sums import log_symmetric_sums
+
+            logs = log_symmetric_sums(np.asarray(ranked), k)[-1]
+            return xp.asarray(np.exp(logs - logs[..., -1:]))
+        before = ranked * 0 + 1  # symmetric sum of degree j over tokens strictly before
         for _ in range(k):
-            through = xp.cumulative_sum(ranked * prefix, axis=-1)
-            prefix = _shift_right(through)
-            # Only ratios within one degree matter; rescaling keeps peaked drafts from underflow.
-            scale = xp.max(through, axis=-1, keepdims=True)
-            prefix, through = prefix / scale, through / scale
+            through = np.cumsum(ranked * before, axis=-1)
+            before = _shift_right(through)
         return through / through[..., -1:]
 
 
+def _products(factors: Array) -> Array:
+    """Products over the first axis, up to a common factor that keeps the largest in range."""
+    xp = namespace(factors)
+    if is_exact(factors):
+        return xp.prod(factors, axis=0)
+    positive = xp.all(factors > 0, axis=0)
+    logs = xp.sum(xp.log(xp.where(factors > 0, factors, factors * 0 + 1)), axis=0)
+    highest = xp.max(xp.where(positive, logs, logs * 0 - xp.inf))
+    return xp.where(positive, xp.exp(logs - highest), logs * 0)
+
+
 def _suffix_sums(draft: Array, k: int) -> list[Array]:
-    """Entry j: elementary symmetric sum of degree j over the tokens after each one (rescaled)."""
+    """Entry j: elementary symmetric sum of degree j over the tokens after each one, rescaled."""
     xp = namespace(draft)
     sums = [draft * 0 + 1]
     for _ in range(k - 1):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, is_exact, namespace, pick, without
+from spectheory.arrays import Array, is_exact, namespace, total, without
 from spectheory.drafting.scheme import DraftScheme, all_tuples, exact_prefix_containment
 from spectheory.verdict import inverse_transform
 
@@ -29,17 +29,16 @@ class DraftsWithoutReplacement(DraftScheme):
 
     def _law(self, draft: Array, k: int) -> tuple[np.ndarray, Array]:
         xp = namespace(draft)
-        tuples = distinct_tuples(draft.shape[-1], k)
-        if not len(tuples):
-            return tuples, draft[:0]
-        probability = draft[:1] * 0 + 1
-        left = draft[None, :]
+        size = draft.shape[-1]
+        tuples = all_tuples(size, k)
+        probability, left = draft[:1] * 0 + 1, draft[None, :]  # of tuples of the first i tokens
         for i in range(k):
-            token = xp.asarray(tuples[:, i])
-            mass = xp.sum(left, axis=-1)
+            mass = total(left)
             # A tuple of mass 0 so far may leave nothing to draw from; it keeps mass 0.
-            probability = probability * pick(left, token) / xp.where(mass > 0, mass, mass * 0 + 1)
-            left = without(left, token)
+            share = left / xp.where(mass > 0, mass, mass * 0 + 1)
+            probability = xp.reshape(probability[:, None] * share, (-1,))
+            if i + 1 < k:
+                left = xp.reshape(without(left[:, None, :], xp.arange(size)), (-1, size))
         return tuples, probability
 
     def _sample(self, draft: Array, k: int, uniforms: Array) -> Array:

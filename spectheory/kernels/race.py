@@ -30,6 +30,11 @@ LANES = 16
 """Quadrature nodes handled together: two cache lines, and the length of the inner loops."""
 SMALL = 2e-3
 """Up to here five terms of the exponential's series err by less than 3e-16."""
+RATE = 2.0**512
+"""Arrivals a unit of time of a token of mass 1: the second most probable token of a sharply
+tempered draft may have a mass of 1e-320, and its arrival must be a time that a float can hold."""
+LATEST = 800.0
+"""Logarithm of a time, in units of 1 / `RATE`, by which every token of positive mass is there."""
 
 
 def prefix_bases(ranked: np.ndarray, counts: Sequence[int]) -> np.ndarray:
@@ -45,7 +50,7 @@ def prefix_bases(ranked: np.ndarray, counts: Sequence[int]) -> np.ndarray:
     >>> prefix_bases(np.array([0.25, 0.25, 0.5]), [1, 2]).round(12).tolist()
     [[0.25, 0.25, 0.5], [0.0, 0.166666666667, 0.833333333333]]
     """
-    rows = np.ascontiguousarray(ranked, dtype=np.float64).reshape(-1, ranked.shape[-1])
+    rows = np.ascontiguousarray(ranked, dtype=np.float64).reshape(-1, ranked.shape[-1]) * RATE
     bases = _bases_of_rows(rows, np.asarray(counts, dtype=np.int64))
     return np.moveaxis(bases, 1, 0).reshape(len(counts), *ranked.shape)
 
@@ -71,7 +76,7 @@ class Race:
     """One draft law with its quadrature, for the bases of many priority orders.
 
     Attributes:
-        law: ``(V,)`` draft probabilities by token.
+        law: ``(V,)`` draft probabilities by token, times `RATE`.
         k: number of drafts.
         nodes, weights: ``(blocks, LANES)`` times and quadrature weights.
         stay: ``(blocks, V, LANES)`` probability of not having arrived, ``exp(-q t)``.
@@ -90,7 +95,7 @@ class Race:
     @classmethod
     def of(cls, law: np.ndarray, k: int) -> Race:
         """The race of a ``(V,)`` draft law; about 100 V numbers are kept."""
-        law = np.ascontiguousarray(law, dtype=np.float64)
+        law = np.ascontiguousarray(law, dtype=np.float64) * RATE
         nodes, weights = _quadrature(law, k)
         stay = np.empty((nodes.shape[0], law.shape[0], LANES))
         for block in range(nodes.shape[0]):
@@ -160,7 +165,8 @@ def _quadrature(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     of weight 0.
     """
     right = 1.0
-    while _too_few_arrivals(law, k, math.exp(right)) > NEGLIGIBLE and right < 700.0:
+    unit = math.log(RATE)
+    while _too_few_arrivals(law, k, math.exp(right - unit)) > NEGLIGIBLE and right < LATEST:
         right += 0.5
     left = -3.75
     count = math.ceil((right - left) / STEP) + 1
@@ -169,7 +175,7 @@ def _quadrature(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     weights = np.zeros((blocks, LANES))
     for n in range(count):
         x = left + n * STEP
-        t = math.exp(x - math.exp(-x))
+        t = math.exp(x - math.exp(-x) - unit)
         nodes[n // LANES, n % LANES] = t
         weights[n // LANES, n % LANES] = STEP * t * (1.0 + math.exp(-x))
     return nodes, weights

@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from spectheory.distributions import from_logits
 from spectheory.drafting.scheme import exact_prefix_containment, scheme
 from spectheory.kernels.race import Race, prefix_bases, prefix_containment
 
@@ -31,6 +32,8 @@ def laws() -> list[np.ndarray]:
         peaked / peaked.sum(),
         gone,
         scales / scales.sum(),
+        from_logits(np.array([0.0, -7.05, -7.2]), temperature=0.01),  # down to e^-720
+        np.array([1e-310, 1.0, 3e-320]),
     ]
 
 
