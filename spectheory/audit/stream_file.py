@@ -6,9 +6,10 @@ r"""Streams as JSON lines: one verification step of one request a line, in the o
 ``tokens`` (required): what the step emitted, accepted drafts first, then one token more.
 ``drafted``: how many drafts it had; 0 if left out.
 ``request``: string or integer; one request if left out.
-``target``: a law for each token, given the text before it. Needed unless a model computes them.
+``target``: a law for each token, given the text before it. Where it is left out, a model must
+compute the laws.
 ``draft``: the draft's law at the first ``drafted`` of the tokens, as far as they go. Optional.
-``prompt``: tokens before the request's first step; a model needs it, on that step's line.
+``prompt``: tokens before the request's first step, on that step's line; only a model reads it.
 ``batch``, ``expected``: the engine's batch size in that step, and the mean number of tokens that
 such a step emits under the claimed rule. Optional; all lines or none.
 
@@ -26,15 +27,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from spectheory.audit.stream_line import Law, Line, LineParser
 from spectheory.audit.stream_steps import Steps
 from spectheory.distributions import from_logits
-from spectheory.errors import InputError
+from spectheory.errors import InputError, ModelFailure
 
 CELLS = 4_000_000
 """Probabilities held at once."""
@@ -52,20 +55,6 @@ class Forcing(Protocol):
     def logits(self, tokens: Any) -> np.ndarray: ...
 
 
-class Line(NamedTuple):
-    """A checked line.
-
-    Attributes:
-        number: from 1, for messages.
-        request: key.
-        entry: the fields.
-    """
-
-    number: int
-    request: str
-    entry: dict[str, Any]
-
-
 class StreamFile:
     """Reads steps from a file, some at a time.
 
@@ -73,11 +62,12 @@ class StreamFile:
         lines: read so far.
         start: digest of those lines.
         requests: integer of each request's key.
-        texts: by request, its tokens so far; kept only where a model needs them.
+        texts: by request, its tokens so far, empty if it started without a prompt; kept only where
+            there is a model.
 
     Args:
         path: the file.
-        model: computes the target's laws; None if the lines carry them.
+        model: computes the target's laws where lines do not carry them; None if all do.
         process: what the target's law goes through before sampling (temperature, top-p, ..), a
             function of ``(n, V)`` laws; applied to a model's laws only.
     """
@@ -95,9 +85,7 @@ class StreamFile:
         self.start = ""
         self.requests: dict[str, int] = {}
         self.texts: dict[str, list[int]] = {}
-        self._size = None if model is None else model.vocab_size
-        self._lists = 0
-        """1 if laws may list some tokens only: the last place is then all others."""
+        self._parser = LineParser(path, None if model is None else model.vocab_size)
 
     def steps(self, skip: int = 0, start: str = "") -> Iterator[Steps]:
         """The steps after the first ``skip`` lines, whose digest must be ``start``.
@@ -105,26 +93,26 @@ class StreamFile:
         Raises:
             InputError: another file than the digest is of, or a line that is not as described; the
                 message gives its number.
+            ModelFailure: what the model returned is no set of logits.
         """
         held: list[Line] = []
         width = 0
         digest, number = hashlib.sha256(), 0
         with open(self.path, "rb") as file:
             for number, text in enumerate(file, 1):
+                new = number > skip
+                line = self._parser.parse(number, text) if new or number == 1 else None
+                if line is not None and new:
+                    wider = max(width, len(line.tokens))
+                    if held and self._full(len(held) + 1, wider):
+                        self.lines, self.start = number - 1, digest.hexdigest()
+                        yield self._gather(held)
+                        held, wider = [], len(line.tokens)
+                    held.append(line)
+                    width = wider
                 digest.update(text)
                 if number == skip and digest.hexdigest() != start:
                     raise InputError(f"{self.path} is not the file whose audit is to be continued")
-                if 1 < number <= skip:
-                    continue
-                line = self._parse(number, text)
-                if line is None or number <= skip:
-                    continue
-                held.append(line)
-                width = max(width, len(line.entry["tokens"]))
-                if len(held) * width * (self._size or 1) >= CELLS or len(held) >= LINES:
-                    self.lines, self.start = number, digest.hexdigest()
-                    yield self._gather(held)
-                    held, width = [], 0
         if number < skip:
             raise InputError(
                 f"{self.path} has {number} lines; the audit to be continued read {skip}"
@@ -133,170 +121,106 @@ class StreamFile:
             self.lines, self.start = number, digest.hexdigest()
             yield self._gather(held)
 
-    def _parse(self, number: int, text: bytes) -> Line | None:
-        if not text.strip():
-            return None
-        try:
-            entry = json.loads(text)
-        except ValueError as error:
-            raise self._bad(number, f"is not JSON ({error}). Cut off while writing?") from error
-        if not isinstance(entry, dict):
-            raise self._bad(number, "is not an object")
-        if "tokens" not in entry and set(entry) == {"vocab_size"}:
-            self._size, self._lists = int(entry["vocab_size"]), 1
-            return None
-        tokens = entry.get("tokens")
-        if not (isinstance(tokens, list) and tokens and all(type(t) is int for t in tokens)):
-            raise self._bad(number, "needs `tokens`, a list of one integer or more")
-        drafted = entry.setdefault("drafted", 0)
-        if type(drafted) is not int or not len(tokens) - 1 <= drafted:
-            raise self._bad(
-                number,
-                f"emits {len(tokens)} tokens with `drafted` = {drafted}; a step emits at most its "
-                "drafts and one token more",
-            )
-        if self.model is None and len(entry.get("target") or ()) != len(tokens):
-            raise self._bad(
-                number,
-                "needs `target`, a law for each of its tokens, unless a model computes them",
-            )
-        return Line(number, str(entry.get("request", "")), entry)
+    def _full(self, lines: int, width: int) -> bool:
+        assert self._parser.size is not None
+        return lines > LINES or lines * width * self._parser.size > CELLS
 
     def _gather(self, held: list[Line]) -> Steps:
         """One batch of lines as arrays."""
-        counts = np.array([len(line.entry["tokens"]) for line in held])
-        size = self._size or len(self._dense(held[0], held[0].entry["target"][0]))
-        self._size = size
+        size = self._parser.size
+        assert size is not None
+        counts = np.array([len(line.tokens) for line in held])
         shape = (len(held), int(counts.max()))
         tokens = np.zeros(shape, dtype=np.int64)
-        target = np.zeros((*shape, size + self._lists))
-        drafted = np.array([line.entry["drafted"] for line in held])
-        has_draft = ["draft" in line.entry for line in held]
-        draft = np.zeros_like(target) if any(has_draft) else None
-        forced = self._forced(held) if self.model is not None else None
+        target = np.zeros((*shape, size + self._parser.lists))  # the last place: all others
+        draft = np.zeros_like(target) if any(line.draft is not None for line in held) else None
+        if self.model is not None:
+            self._force(held, target)
         for row, line in enumerate(held):
-            laws = forced[row] if forced is not None else line.entry["target"]
-            for place, token in enumerate(line.entry["tokens"]):
-                if not 0 <= token < size:
-                    raise self._bad(
-                        line.number, f"holds token {token}; the vocabulary has 0 to {size - 1}"
-                    )
-                listed = self._write(line, laws[place], target[row, place])
+            for place, token in enumerate(line.tokens):
+                listed = None
+                if line.target is not None:
+                    listed = spread(line.target[place], target[row, place])
                 tokens[row, place] = token if listed is None or listed[token] else size
-                drafts = line.entry.get("draft") or ()
-                if draft is not None and place < min(len(drafts), drafted[row]):
-                    self._write(line, drafts[place], draft[row, place])
-                    if listed is not None:
-                        coarsen(draft[row, place], listed)
-        self._check(held, target)
-        if draft is not None:
-            # Rows without a draft law say nothing about the draft: they get the target's.
-            draft = np.where(draft.sum(axis=-1, keepdims=True) > 0, draft, target)
+                if draft is None:
+                    continue
+                if line.draft is None or place >= len(line.draft):
+                    # No draft law says nothing about the draft, as the target's does.
+                    draft[row, place] = target[row, place]
+                    continue
+                spread(line.draft[place], draft[row, place])
+                if listed is not None:
+                    coarsen(draft[row, place], listed)
         return Steps(
             request=np.array(
                 [self.requests.setdefault(line.request, len(self.requests)) for line in held]
             ),
             tokens=tokens,
             counts=counts,
-            drafted=drafted,
+            drafted=np.array([line.drafted for line in held]),
             target=target,
             draft=draft,
-            batch=self._column(held, "batch", np.int64),
-            expected=self._column(held, "expected", np.float64),
+            batch=self._column(held, "batch"),
+            expected=self._column(held, "expected"),
         )
 
-    def _write(self, line: Line, law: Any, out: np.ndarray) -> np.ndarray | None:
-        """Write a law; returns which tokens it lists, or None for all."""
-        if not isinstance(law, dict):
-            values = self._dense(line, law)
-            if values.size != self._size:
-                raise self._bad(
-                    line.number, f"holds a law over {values.size} tokens; expected {self._size}"
-                )
-            out[: values.size] = values
-            return None
-        if not self._lists:
-            raise self._bad(
-                line.number,
-                "lists the most probable tokens only; the file needs a first line "
-                '{"vocab_size": V}',
-            )
-        try:
-            ids = np.asarray(law["ids"], dtype=np.int64)
-            masses = np.exp(np.asarray(law["logprobs"], dtype=np.float64))
-            out[ids] = masses
-        except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
-            raise self._bad(line.number, f"holds a list of tokens that is none: {error}") from error
-        left = 1 - float(masses.sum())
-        if ids.ndim != 1 or np.unique(ids).size != ids.size or ids.min() < 0 or left < -1e-4:
-            raise self._bad(
-                line.number,
-                f"lists tokens with mass {1 - left:.6g}, or one of them twice; expected distinct "
-                "`ids` and natural `logprobs` of mass at most 1",
-            )
-        out[-1] = max(left, 0.0)
-        out /= out.sum()
-        listed = np.zeros(out.size, dtype=bool)
-        listed[ids] = True
-        return listed
-
-    def _dense(self, line: Line, law: Any) -> np.ndarray:
-        values = np.asarray(law, dtype=np.float64) if isinstance(law, list | np.ndarray) else None
-        if values is None or values.ndim != 1:
-            raise self._bad(line.number, "holds a law that is no list of probabilities")
-        return values
-
-    def _check(self, held: list[Line], target: np.ndarray) -> None:
-        emitted = np.arange(target.shape[1]) < np.array(
-            [[len(line.entry["tokens"])] for line in held]
-        )
-        sums = np.where(emitted, target.sum(axis=-1), 1.0)
-        if not (np.abs(sums - 1) < 1e-5).all() or target.min() < 0:
-            row = int(np.abs(sums - 1).max(axis=1).argmax())
-            raise self._bad(
-                held[row].number,
-                f"holds a `target` that sums to {sums[row][np.abs(sums[row] - 1).argmax()]:.6g}, "
-                "or a negative entry; expected probabilities. Logits?",
-            )
-        target /= np.where(emitted, sums, 1.0)[..., None]
-
-    def _forced(self, held: list[Line]) -> list[np.ndarray]:
-        """``(tokens, V)`` laws of each line's tokens: one pass of the model a request."""
-        assert self.model is not None
-        spans = []
-        for line in held:
-            text = self.texts.get(line.request)
-            if text is None:
-                text = self.texts[line.request] = list(line.entry.get("prompt") or ())
+    def _force(self, held: list[Line], target: np.ndarray) -> None:
+        """Write the laws that lines do not carry: one pass of the model a request."""
+        wanted: dict[str, list[tuple[int, slice]]] = defaultdict(list)
+        for row, line in enumerate(held):
+            text = self.texts.setdefault(line.request, list(line.prompt))
+            if line.target is None:
                 if not text:
-                    raise self._bad(
+                    raise self._parser.bad(
                         line.number,
-                        "starts a request without a `prompt`; the model needs one token at least",
+                        "needs `target`, or a `prompt` where its request starts: the model needs "
+                        "one token at least",
                     )
-            spans.append((line.request, len(text)))
-            text += line.entry["tokens"]
-        laws = {request: self._score(self.texts[request]) for request in dict(spans)}
-        return [
-            laws[request][first - 1 : first - 1 + len(line.entry["tokens"])]
-            for line, (request, first) in zip(held, spans, strict=True)
-        ]
+                here = slice(len(text) - 1, len(text) - 1 + len(line.tokens))
+                wanted[line.request].append((row, here))
+            if text:
+                text += line.tokens
+        for request, places in wanted.items():
+            logits = self._logits(self.texts[request])
+            for row, here in places:
+                laws = from_logits(logits[here])
+                laws = laws if self.process is None else self.process(laws)
+                target[row, : len(laws), : laws.shape[1]] = laws
 
-    def _score(self, text: list[int]) -> np.ndarray:
+    def _logits(self, text: list[int]) -> np.ndarray:
         assert self.model is not None
-        laws = from_logits(np.asarray(self.model.logits(np.array(text))[:-1]))
-        return laws if self.process is None else self.process(laws)
+        logits = np.asarray(self.model.logits(np.array(text)))
+        expected = (len(text), self.model.vocab_size)
+        if logits.shape != expected:
+            raise ModelFailure(
+                f"the model returned logits of shape {logits.shape} for {len(text)} tokens; "
+                f"expected {expected}"
+            )
+        return logits
 
-    def _column(self, held: list[Line], name: str, dtype: type) -> np.ndarray | None:
-        values = [line.entry.get(name) for line in held]
+    def _column(self, held: list[Line], name: str) -> np.ndarray | None:
+        values = [getattr(line, name) for line in held]
         if all(value is None for value in values):
             return None
-        if any(type(value) not in (int, float) for value in values):
-            row = next(i for i, value in enumerate(values) if type(value) not in (int, float))
-            raise self._bad(held[row].number, f"needs a number for `{name}`, as other lines have")
-        return np.array(values, dtype=dtype)
+        if None in values:
+            raise self._parser.bad(
+                held[values.index(None)].number,
+                f"needs a number for `{name}`, as other lines have",
+            )
+        return np.array(values)
 
-    def _bad(self, number: int, what: str) -> InputError:
-        return InputError(f"{self.path}, line {number} {what}")
+
+def spread(law: Law, out: np.ndarray) -> np.ndarray | None:
+    """Write a law over all places; returns which tokens it lists, or None for all."""
+    if law.ids is None:
+        out[: law.masses.size] = law.masses
+        return None
+    out[law.ids] = law.masses
+    out[-1] = max(1 - float(law.masses.sum()), 0.0)
+    out /= out.sum()
+    listed = np.zeros(out.size, dtype=bool)
+    listed[law.ids] = True
+    return listed
 
 
 def coarsen(draft: np.ndarray, listed: np.ndarray) -> None:

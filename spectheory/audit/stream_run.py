@@ -32,13 +32,14 @@ def audit_stream(
     Args:
         path: the file; it may have grown since the state was saved.
         alpha: false-alarm rate, however often one looks.
-        model: computes the target's laws; None if the file carries them.
+        model: computes the target's laws where the file does not carry them; None if it does.
         process: the sampling parameters, a function of ``(n, V)`` laws; for a model's laws.
         state: file that is written after every chunk, and continued from if it is there.
         about: names ``model`` and ``process``; the saved state of others is refused.
 
     Raises:
         InputError: no steps, a bad line, or a state of another file, rate or model.
+        ModelFailure: what the model returned is no set of logits.
     """
     reader = StreamFile(path, model, process)
     audit = StreamAudit(alpha)

@@ -10,11 +10,12 @@ import time
 import numpy as np
 import pytest
 
+from spectheory.audit import stream_file
 from spectheory.audit.stream import StreamAudit
 from spectheory.audit.stream_file import StreamFile, write_steps
 from spectheory.audit.stream_run import audit_stream
 from spectheory.distributions import top_k
-from spectheory.errors import InputError
+from spectheory.errors import InputError, ModelFailure
 from spectheory.zoo.entry import entry
 
 
@@ -82,6 +83,84 @@ def test_a_model_fills_in_the_laws(tmp_path):
     assert ((first.target > 0).sum(axis=-1)[first.target.sum(axis=-1) > 0] == 2).all()
 
 
+class Coin:
+    """A model over two tokens, both equally likely after any text; keeps what it was asked for."""
+
+    vocab_size = 2
+
+    def __init__(self):
+        self.texts = []
+
+    def logits(self, tokens):
+        self.texts.append(tokens.tolist())
+        return np.zeros((len(tokens), 2))
+
+
+def test_a_law_on_a_line_goes_before_the_models(tmp_path):
+    law = [0.25, 0.75]
+    path = write(
+        tmp_path / "s.jsonl",
+        {"request": "a", "prompt": [0, 1], "tokens": [1, 1], "drafted": 1, "target": [law, law]},
+        {"request": "b", "tokens": [0], "target": [law]},
+        {"request": "a", "tokens": [0]},
+        {"request": "a", "tokens": [1], "target": [law]},
+    )
+    model = Coin()
+    (steps,) = StreamFile(path, model).steps()
+    assert steps.target[:, 0].tolist() == [law, law, [0.5, 0.5], law]
+    assert model.texts == [[0, 1, 1, 1, 0, 1]]  # not b's, which has no prompt and needs none
+    write(path, *map(json.loads, path.read_text().splitlines()), {"request": "b", "tokens": [1]})
+    with pytest.raises(InputError, match="line 5 needs `target`, or a `prompt`"):
+        list(StreamFile(path, model).steps())
+
+
+def test_a_models_laws_beside_lists(tmp_path):
+    law = {"ids": [1], "logprobs": [float(np.log(0.75))]}
+    path = write(
+        tmp_path / "s.jsonl",
+        {"vocab_size": 2},
+        {"prompt": [0], "tokens": [0]},
+        {"tokens": [0], "target": [law]},
+    )
+    (steps,) = StreamFile(path, Coin()).steps()
+    assert np.abs(steps.target[:, 0] - [[0.5, 0.5, 0], [0, 0.75, 0.25]]).max() < 1e-12
+    assert steps.tokens.tolist() == [[0], [2]]
+
+
+def test_of_a_models_laws_only_those_needed_are_made(tmp_path):
+    """The model reads 99 tokens of text again with each line; two of its laws are new."""
+    lines = [{"prompt": [0] * 99, "tokens": [1]}, *[{"tokens": [1, 0], "drafted": 1}] * 3]
+    path = write(tmp_path / "s.jsonl", *lines)
+    made = []
+
+    def process(laws):
+        made.append(len(laws))
+        return laws
+
+    (steps,) = StreamFile(path, Coin(), process).steps()
+    assert made == [1, 2, 2, 2]
+    assert steps.target.sum(axis=-1).tolist() == [[1, 0], [1, 1], [1, 1], [1, 1]]
+
+
+def test_a_model_whose_logits_are_of_another_shape_is_refused(tmp_path):
+    path = write(tmp_path / "s.jsonl", {"prompt": [0], "tokens": [1]})
+    model = Coin()
+    model.logits = lambda tokens: np.zeros(2)
+    with pytest.raises(ModelFailure, match=r"shape \(2,\) for 2 tokens; expected \(2, 2\)"):
+        list(StreamFile(path, model).steps())
+
+
+@pytest.mark.parametrize("lengths", [[1] * 40, [1] * 9 + [7] + [1] * 9, [30, 1, 30]])
+def test_a_batch_holds_few_probabilities_from_the_first_on(tmp_path, monkeypatch, lengths):
+    """No more than ten laws over 100 tokens, unless a single line holds more."""
+    monkeypatch.setattr(stream_file, "CELLS", 1_000)
+    law = [0.01] * 100
+    lines = [{"tokens": [3] * n, "drafted": n - 1, "target": [law] * n} for n in lengths]
+    batches = list(StreamFile(write(tmp_path / "s.jsonl", *lines)).steps())
+    assert np.concatenate([steps.counts for steps in batches]).tolist() == lengths
+    assert all(steps.target.size <= 1_000 or len(steps.counts) == 1 for steps in batches)
+
+
 def test_lists_of_top_tokens_coarsen_the_law(tmp_path):
     law = {"ids": [4, 1], "logprobs": [float(np.log(0.5)), float(np.log(0.3))]}
     path = write(
@@ -133,6 +212,24 @@ GOOD = {"tokens": [1], "target": [[0.5, 0.5]]}
             '{"tokens": [1], "target": [[0.5, 0.5]], "batch": 3}',
             "line 1 needs a number for `batch`",
         ),
+        ('{"tokens": [1], "target": 5}', "line 2 holds a `target` that is no list of laws"),
+        ('{"tokens": [1], "target": {"ids": [0]}}', "line 2 holds a `target` that is no list"),
+        ('{"tokens": [1], "target": [["a", "b"]]}', "line 2 holds a law that is no list"),
+        ('{"tokens": [1], "target": [[0.5, [0.5]]]}', "line 2 holds a law that is no list"),
+        ('{"tokens": [1], "target": [[0.5, null]]}', "line 2 holds a law that is no list"),
+        ('{"tokens": [1], "target": [[]]}', "line 2 holds a law that is no list"),
+        ('{"tokens": [1], "target": [[NaN, 0.5]]}', "sums to nan"),
+        ('{"tokens": [1], "target": [[Infinity, -Infinity]]}', "sums to nan"),
+        ('{"tokens": [1], "target": [[-3, 4]]}', "`target` that sums to 1, or a negative"),
+        ('{"tokens": [-1], "target": [[0.5, 0.5]]}', "line 2 holds token -1"),
+        ('{"tokens": [1], "drafted": 1e9, "target": [[0.5, 0.5]]}', "`drafted` = 1000000000.0"),
+        ('{"tokens": [1], "target": [[0.5, 0.5]], "request": [1]}', "line 2 holds `request`"),
+        ('{"tokens": [1], "target": [[0.5, 0.5]], "batch": NaN}', "line 2 holds `batch` = nan"),
+        ('{"tokens": [1], "target": [[0.5, 0.5]], "batch": 2.7}', "line 2 holds `batch` = 2.7"),
+        ('{"tokens": [1], "target": [[0.5, 0.5]], "batch": 0}', "line 2 holds `batch` = 0"),
+        ('{"tokens": [1], "target": [[0.5, 0.5]], "expected": 50}', "from 1 to 1"),
+        ('{"tokens": [1], "target": [[0.5, 0.5]], "expected": NaN}', "line 2 holds `expected`"),
+        ('{"vocab_size": 2}', "line 2 states `vocab_size`, which is for the first line"),
     ],
 )
 def test_bad_lines_are_named(tmp_path, line, message):
@@ -140,6 +237,81 @@ def test_bad_lines_are_named(tmp_path, line, message):
     path.write_text(json.dumps(GOOD) + "\n" + line + "\n")
     with pytest.raises(InputError, match=message):
         list(audit_stream(path))
+
+
+@pytest.mark.parametrize(
+    ("draft", "message"),
+    [
+        ("5", "line 2 holds a `draft` that is no list of laws"),
+        ("[[-3, 4]]", "line 2 holds a `draft` that sums to 1, or a negative entry"),
+        ("[[0.5, 0.4]]", "line 2 holds a `draft` that sums to 0.9"),
+        ("[[0.5, 0.25, 0.25]]", "a law over 3 tokens; expected 2"),
+        ("[[0.5, 0.5], [0.5, 0.5]]", "line 2 holds 2 laws in `draft` with `drafted` = 1"),
+    ],
+)
+def test_bad_drafts_are_named(tmp_path, draft, message):
+    path = tmp_path / "s.jsonl"
+    line = '{"tokens": [1], "drafted": 1, "target": [[0.5, 0.5]], "draft": ' + draft + "}\n"
+    path.write_text(json.dumps(GOOD) + "\n" + line)
+    with pytest.raises(InputError, match=message):
+        list(audit_stream(path))
+
+
+@pytest.mark.parametrize("size", ['"abc"', "null", "-5", "0", "2.0", "true", "1e400"])
+def test_a_vocabulary_of_no_size_is_refused(tmp_path, size):
+    (tmp_path / "s.jsonl").write_text('{"vocab_size": ' + size + "}\n" + json.dumps(GOOD) + "\n")
+    with pytest.raises(InputError, match="line 1 states `vocab_size`"):
+        list(audit_stream(tmp_path / "s.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "logprobs", "message"),
+    [
+        ("[5]", "[-1]", "holds token 5 in a list; the vocabulary has 0 to 4"),
+        ("[-1]", "[-1]", "holds token -1 in a list"),
+        ("[1, 1]", "[-1, -1]", "one of them twice"),
+        ("[1, 2]", "[-0.1, -0.1]", "lists tokens with mass 1.8"),
+        ("[1]", "[1e9]", "lists tokens with mass inf"),
+        ("[1]", "[NaN]", "lists tokens with mass nan"),
+        ("[1.5]", "[-1]", "a list of tokens that is none"),
+        ("[1]", "[-1, -2]", "a list of tokens that is none"),
+        ("[1]", '["-1"]', "a list of tokens that is none"),
+        ("null", "[-1]", "a list of tokens that is none"),
+    ],
+)
+def test_bad_lists_are_named(tmp_path, ids, logprobs, message):
+    law = '{"ids": ' + ids + ', "logprobs": ' + logprobs + "}"
+    line = '{"tokens": [1], "target": [' + law + "]}\n"
+    (tmp_path / "s.jsonl").write_text('{"vocab_size": 5}\n' + line)
+    with pytest.raises(InputError, match=f"line 2 .*{message}"):
+        list(audit_stream(tmp_path / "s.jsonl"))
+
+
+def test_a_list_of_no_tokens_says_nothing(tmp_path):
+    law = {"ids": [], "logprobs": []}
+    path = write(tmp_path / "s.jsonl", {"vocab_size": 2}, {"tokens": [1], "target": [law]})
+    (steps,) = StreamFile(path).steps()
+    assert (steps.tokens.tolist(), steps.target.tolist()) == ([[2]], [[[0, 0, 1]]])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"tokens": [1], "prompt": 5}', "line 1 holds `prompt` = 5; expected a list"),
+        ('{"tokens": [1], "prompt": [0.5]}', "line 1 holds `prompt`"),
+        ('{"tokens": [1], "prompt": [-1]}', "line 1 holds token -1 in its `prompt`"),
+        ('{"tokens": [7], "prompt": [0]}', "line 1 holds token 7; the vocabulary has 0 to 1"),
+        ('{"tokens": [-1], "prompt": [0]}', "line 1 holds token -1"),
+        ('{"tokens": [1], "prompt": [0], "target": []}', "line 1 needs `target`"),
+        ('{"vocab_size": 3}', "line 1 states `vocab_size` 3; the model has 2"),
+    ],
+)
+def test_lines_that_a_model_cannot_read_are_named_before_it_does(tmp_path, line, message):
+    (tmp_path / "s.jsonl").write_text(line + "\n")
+    model = Coin()
+    with pytest.raises(InputError, match=message):
+        list(audit_stream(tmp_path / "s.jsonl", model=model))
+    assert model.texts == []
 
 
 def test_an_empty_file_and_a_missing_prompt_are_refused(tmp_path):
