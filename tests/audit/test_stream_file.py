@@ -347,6 +347,19 @@ def test_a_file_that_grew_is_continued(tmp_path):
     assert last(audit_stream(path, state=state)) == last(audit_stream(tmp_path / "whole.jsonl"))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_whose_last_line_had_no_end_is_continued(tmp_path, end):
+    path, state = tmp_path / "s.jsonl", tmp_path / "state"
+    line = json.dumps(GOOD)
+    path.write_bytes(end.join([line] * 3).encode())
+    assert last(audit_stream(path, state=state)).steps == 3
+    path.write_bytes((end.join([line] * 5) + end).encode())
+    assert last(audit_stream(path, state=state)).steps == 5
+    path.write_bytes(end.join(['{"tokens": [0], "target": [[0.5, 0.5]]}', *[line] * 9]).encode())
+    with pytest.raises(InputError, match="not the file"):
+        list(audit_stream(path, state=state))
+
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
