@@ -11,6 +11,9 @@ states for them. So these must be those that it samples from: ask at temperature
 top-k or penalties, or have the server report processed log-probabilities. Tokens must be named by
 id (vLLM: ``"return_tokens_as_token_ids": true``), or by strings that a tokenizer maps back.
 
+Ask chat for two tokens more than are wanted: the last two that it lists may depend on the draw, and
+are left out.
+
 A response does not tell the steps of speculation, so each token counts as a step without drafts.
 """
 
@@ -52,17 +55,18 @@ def stream_lines(
 ) -> Iterator[dict[str, Any]]:
     """The lines of the stream, the first with the size of the vocabulary.
 
-    Servers list the sampled token beside the ``top`` most probable ones. It is left out here unless
-    it is one of them: which tokens are listed must follow from the law alone, or the audit is void.
+    Servers list the sampled token beside the ``top`` most probable ones, or in place of one. Only
+    what follows from the law alone is kept (`completion_law`, `chat_law`), or the audit is void.
 
     Args:
         responses: parsed bodies of ``/v1/completions`` or ``/v1/chat/completions``.
         vocab_size: V.
-        top: how many most probable tokens were asked for.
+        top: how many most probable tokens were asked for; in chat 3 or more.
         to_id: token name to id.
 
     Raises:
-        InputError: a response without log-probabilities, or with fewer than ``top``.
+        InputError: a response without log-probabilities, or whose lists cannot be those of the
+            ``top`` most probable tokens.
 
     >>> place = {"token_id:3": -0.5, "token_id:1": -1.5, "token_id:7": -4.0}
     >>> answer = {"id": "a", "choices": [{"logprobs": {
@@ -72,22 +76,86 @@ def stream_lines(
     {'vocab_size': 9}
     {'request': 'a/0', 'tokens': [7], 'target': [{'ids': [3, 1], 'logprobs': [-0.5, -1.5]}]}
     """
+    if top < 1:
+        raise InputError(f"`top` is {top}; expected how many tokens were asked for, 1 or more")
     yield {"vocab_size": vocab_size}
     for number, response in enumerate(responses):
         request = str(response.get("id", number))
         for index, choice in enumerate(response.get("choices") or ()):
-            for token, listed in _places(request, choice):
-                ranked = sorted(listed.items(), key=lambda one: -one[1])[:top]
-                if len(ranked) < top:
-                    raise InputError(
-                        f"response {request} lists {len(ranked)} tokens at one place; `top` is "
-                        f"{top}. Ask the server for that many, or state how many were asked for"
-                    )
+            chat, places = _places(request, choice)
+            for token, listed in places:
+                try:
+                    ranked = (chat_law if chat else completion_law)(token, listed, top)
+                except InputError as error:
+                    raise InputError(f"response {request} {error}") from error
                 law = {
                     "ids": [to_id(name) for name, _ in ranked],
                     "logprobs": [value for _, value in ranked],
                 }
                 yield {"request": f"{request}/{index}", "tokens": [to_id(token)], "target": [law]}
+
+
+def completion_law(token: str, listed: Mapping[str, float], top: int) -> list[tuple[str, float]]:
+    """The ``top`` most probable tokens, in descending order: the list without its extra one.
+
+    A list one longer holds the sampled token because it is not among the others, whatever its value
+    (it may tie with the last of them). A list of ``top`` tokens has no extra one.
+
+    Args:
+        token: the sampled one.
+        listed: log-probabilities by name.
+        top: how many were asked for.
+
+    Raises:
+        InputError: another number of tokens, or an extra one that cannot be the sampled token.
+
+    >>> completion_law("c", {"c": -2.0, "a": -0.5, "b": -2.0}, top=2)
+    [('a', -0.5), ('b', -2.0)]
+    """
+    if len(listed) not in (top, top + 1):
+        raise InputError(
+            f"lists {len(listed)} tokens at one place; `top` is {top}, which gives {top}, or one "
+            "more with the sampled token. Ask the server for that many, or state how many were "
+            "asked for"
+        )
+    extra = {token} if len(listed) > top else ()
+    others = {name: value for name, value in listed.items() if name not in extra}
+    if len(others) > top or (extra and listed[token] > min(others.values())):
+        raise InputError(
+            f"lists {top + 1} tokens at one place, and the sampled token is not the least probable "
+            f"of them; `top` is {top}. Were {top + 1} asked for?"
+        )
+    return sorted(others.items(), key=lambda one: (-one[1], one[0]))
+
+
+def chat_law(token: str, listed: Mapping[str, float], top: int) -> list[tuple[str, float]]:
+    """The tokens more probable than the one of rank ``top - 1``, in descending order.
+
+    vLLM cuts a chat answer's list to ``top`` entries with the sampled token first, so of the tokens
+    behind rank ``top - 1`` it shows one: that of rank ``top``, or the sampled token in its place.
+    Whether rank ``top - 1`` ties with rank ``top`` is then seen after some draws only. What lies
+    strictly above is listed after every draw.
+
+    Args:
+        token: the sampled one.
+        listed: log-probabilities by name.
+        top: how many were asked for, 3 or more.
+
+    Raises:
+        InputError: see `completion_law`, or ``top`` is too small for anything to lie above.
+
+    >>> chat_law("d", {"d": -4.0, "a": -0.5, "b": -2.0}, top=3)  # cut: c was of rank 3
+    [('a', -0.5)]
+    >>> chat_law("b", {"b": -2.0, "a": -0.5, "c": -3.0}, top=3)
+    [('a', -0.5)]
+    """
+    if top < 3:
+        raise InputError(
+            f"is a chat answer and `top` is {top}; the last two of its list may depend on the "
+            "sampled token, so ask for 3 or more"
+        )
+    ranked = completion_law(token, listed, top)
+    return [(name, value) for name, value in ranked if value > ranked[top - 2][1]]
 
 
 def write_stream(responses: Path, stream: Path, vocab_size: int, top: int) -> int:
@@ -104,22 +172,25 @@ def write_stream(responses: Path, stream: Path, vocab_size: int, top: int) -> in
     return count
 
 
-def _places(request: str, choice: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Each emitted token with the log-probabilities listed at its place."""
+def _places(
+    request: str, choice: Mapping[str, Any]
+) -> tuple[bool, list[tuple[str, dict[str, float]]]]:
+    """Whether it is chat, and each emitted token with the log-probabilities listed at its place."""
     found = choice.get("logprobs") or {}
-    if found.get("content"):  # chat
-        for place in found["content"]:
-            yield (
+    if found.get("content"):
+        return True, [
+            (
                 place["token"],
                 {one["token"]: one["logprob"] for one in place.get("top_logprobs") or ()},
             )
-    elif found.get("tokens") and found.get("top_logprobs"):
-        yield from zip(found["tokens"], found["top_logprobs"], strict=True)
-    else:
-        raise InputError(
-            f"response {request} has no log-probabilities; ask for them with `logprobs` "
-            "(completions) or `logprobs` and `top_logprobs` (chat)"
-        )
+            for place in found["content"]
+        ]
+    if found.get("tokens") and found.get("top_logprobs"):
+        return False, list(zip(found["tokens"], found["top_logprobs"], strict=True))
+    raise InputError(
+        f"response {request} has no log-probabilities; ask for them with `logprobs` "
+        "(completions) or `logprobs` and `top_logprobs` (chat)"
+    )
 
 
 def _read(path: Path) -> Iterator[Mapping[str, Any]]:
