@@ -2,7 +2,7 @@
 
 Results go to standard output, everything else to standard error. Exit code 2 and one line for bad
 input, 1 where something outside could not deliver (a download, a missing extra) or where an audit
-found bias, 130 on Ctrl-C.
+found bias (2 for whatever kept that audit from a verdict), 130 on Ctrl-C.
 """
 
 from __future__ import annotations

@@ -1,15 +1,22 @@
-"""Audit a sampler: is its output law the target's? Exit code 0: no evidence, 1: biased."""
+"""Audit a sampler: is its output law the target's? Exit code 0: no evidence, 1: bias, 2: error."""
 
 from __future__ import annotations
 
 import argparse
+import traceback
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectheory.cli.arguments import add_json, add_sampling, count, mass, rate, seed
 from spectheory.cli.output import foreign_output, note, print_json
-from spectheory.errors import ChecksumMismatch, InputError, ModelFailure, SourceUnavailable
+from spectheory.errors import (
+    ChecksumMismatch,
+    InputError,
+    ModelFailure,
+    SourceUnavailable,
+    out_of_memory,
+)
 
 if TYPE_CHECKING:
     from spectheory.audit.report import AuditReport
@@ -97,7 +104,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Audit, print what was found; returns the exit code."""
+    """Audit, print what was found; returns the exit code, 1 for bias and nothing else."""
+    try:
+        return chosen(options)
+    except (InputError, OSError):
+        raise
+    except (SourceUnavailable, ChecksumMismatch, ImportError, ModelFailure) as error:
+        raise InputError(str(error) or type(error).__name__) from error
+    except (Exception, SystemExit) as error:  # an exit of a model must not pass for the audit's own
+        if out_of_memory(error):
+            raise InputError(f"out of memory. {error}") from error
+        traceback.print_exception(error)
+        return 2
+
+
+def chosen(options: argparse.Namespace) -> int:
+    """Plan, or audit what is to be audited; returns the exit code."""
     if options.plan is not None:
         from spectheory.cli.audit_plan import run_plan
 
@@ -108,11 +130,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("give a sampler to draw from, or --stream with a record; not both")
     from spectheory.cli.audit_stream import run_stream
 
-    try:
-        return run_sampler(options) if options.stream is None else run_stream(options)
-    except (SourceUnavailable, ChecksumMismatch, ImportError, ModelFailure, MemoryError) as error:
-        # Elsewhere exit code 1, which here says "biased" and nothing else.
-        raise InputError(str(error) or type(error).__name__) from error
+    return run_sampler(options) if options.stream is None else run_stream(options)
 
 
 def run_sampler(options: argparse.Namespace) -> int:

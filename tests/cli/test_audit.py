@@ -234,6 +234,42 @@ def test_exit_code_1_says_biased_and_nothing_else(run, laws, monkeypatch):
     assert "need a package" in run("audit", LOSSLESS, *laws, *few).complaint
 
 
+FAILURES = {
+    "MemoryError('4 GiB')": "out of memory. 4 GiB",
+    "type('OutOfMemoryError', (RuntimeError,), {})('CUDA')": "out of memory. CUDA",
+    "RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')": "out of memory. Default",
+    "ImportError('no torch')": "no torch",
+}
+
+
+@pytest.mark.parametrize("error", FAILURES)
+def test_a_model_that_fails_is_no_bias(run, stream, tmp_path, error):
+    record = stream(0.0)
+    fails = f"class Model:\n    vocab_size = 4\n    def logits(self, tokens): raise {error}\n"
+    (tmp_path / "fails.py").write_text(fails + "model = Model()\n")
+    done = run("audit", "--stream", record, "--model", f"{tmp_path}/fails.py:model")
+    assert FAILURES[error] in done.complaint
+
+
+@pytest.mark.parametrize("error", ["KeyError('a bug')", "SystemExit(1)", "SystemExit(0)"])
+def test_a_bug_is_shown_and_is_no_bias(run, stream, tmp_path, error):
+    record = stream(0.0)
+    fails = f"class Model:\n    vocab_size = 4\n    def logits(self, tokens): raise {error}\n"
+    (tmp_path / "fails.py").write_text(fails + "model = Model()\n")
+    done = run("audit", "--stream", record, "--model", f"{tmp_path}/fails.py:model")
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" in done.err
+    assert error.partition("(")[0] in done.err.splitlines()[-1]
+
+
+def test_a_plan_that_cannot_be_printed_is_no_bias(run, laws, monkeypatch):
+    def fails(*_, **__):
+        raise MissingDependency("tables need a package")
+
+    monkeypatch.setattr("spectheory.cli.audit_plan.print_table", fails)
+    assert "need a package" in run("audit", *laws, "--plan", 0.02).complaint
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
