@@ -28,6 +28,8 @@ INTERRUPTED = 130
 
 ENGINE = "engine"
 
+MAX_DRAWS = 1_000_000
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -56,16 +58,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="M",
-        help="with --stream: computes the target's laws where the file does not carry them; a "
-        "registered model, a folder, or PKG.MODULE:OBJECT with vocab_size and logits(tokens)",
+        help="with --stream: computes the target's laws where the file does not carry them, and "
+        "the sampling parameters apply to these alone; a registered model, a folder, or "
+        "PKG.MODULE:OBJECT with vocab_size and logits(tokens)",
     )
     parser.add_argument(
         "--alpha", type=rate, default=1e-3, help="false-alarm rate (default %(default)s)"
     )
     parser.add_argument(
-        "--max-draws", type=count, default=1_000_000, metavar="N", help="default %(default)s"
+        "--max-draws", type=count, metavar="N", help=f"of a sampler (default {MAX_DRAWS})"
     )
-    parser.add_argument("--seed", type=seed, default=0, help="of all draws (default 0)")
+    parser.add_argument("--seed", type=seed, help="of all draws of a sampler (default 0)")
     parser.add_argument(
         "--acceptance",
         type=acceptance,
@@ -140,6 +143,8 @@ def run_sampler(options: argparse.Namespace) -> int:
 
     if options.target is None:
         raise InputError("a sampler needs --target P.npy")
+    if options.model is not None:
+        raise InputError("--model goes with --stream; a sampler is told its law by --target")
     work = job(options)
     with foreign_output():
         sampler = named_sampler(options.sampler)
@@ -156,7 +161,7 @@ def run_sampler(options: argparse.Namespace) -> int:
         from spectheory.cli.audit_report import Page, write_report
 
         write_report(options.report, Page.of_sampler(report, f"Audit of {options.sampler}"))
-    about = {"sampler": options.sampler, "seed": options.seed, "max_draws": options.max_draws}
+    about = {"sampler": options.sampler, "seed": work.seed, "max_draws": work.max_draws}
     return finish(report, about, options, interrupted)
 
 
@@ -214,8 +219,8 @@ def job(options: argparse.Namespace) -> Job:
         target,
         draft,
         alpha=options.alpha,
-        max_draws=options.max_draws,
-        seed=options.seed,
+        max_draws=options.max_draws or MAX_DRAWS,
+        seed=options.seed or 0,
         acceptance=options.acceptance if tested else None,
         test_acceptance=tested,
         sampler=options.sampler or "",

@@ -21,9 +21,7 @@ def run_stream(options: argparse.Namespace) -> int:
     from spectheory.audit.stream_run import audit_stream
     from spectheory.decoding.progress import progress
 
-    for name in ("target", "draft", "acceptance"):
-        if getattr(options, name) is not None:
-            raise InputError(f"--{name} goes with a sampler; a record carries its own laws")
+    check_options(options)
     if not options.stream.is_file():
         raise InputError(f"`--stream` {options.stream}: no such file")
     forcing = None if options.model is None else model(options.model)
@@ -50,6 +48,27 @@ def run_stream(options: argparse.Namespace) -> int:
         write_report(options.report, Page.of_stream(report, f"Audit of {options.stream.name}"))
     about = {"stream": str(options.stream), "model": options.model}
     return finish(report, about, options, interrupted)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse options that an audit of a record would not read."""
+    for name in ("target", "draft", "acceptance", "max_draws", "seed", "logits", "renormalise"):
+        if getattr(options, name) is not None and getattr(options, name) is not False:
+            raise InputError(
+                f"{flag(name)} goes with a sampler; a record carries its own laws and draws"
+            )
+    sampling = {"temperature": 1.0, "top_k": None, "top_p": None}
+    for name, default in sampling.items():
+        if options.model is None and getattr(options, name) != default:
+            raise InputError(
+                f"{flag(name)} applies to the laws of a --model; those that a record carries are "
+                "read as they are"
+            )
+
+
+def flag(name: str) -> str:
+    """How an option is spelt on the command line."""
+    return f"--{name.replace('_', '-')}"
 
 
 def line_count(path: Path) -> int:

@@ -215,6 +215,35 @@ def test_a_record_and_a_sampler_do_not_mix(run, stream, laws):
     assert "vocab_size" in named.complaint
 
 
+@pytest.mark.parametrize(
+    "option",
+    ["--max-draws 1000000", "--seed 0", "--logits", "--renormalise", "--acceptance any"],
+)
+def test_options_of_samplers_do_not_go_with_a_record(run, stream, tmp_path, option):
+    record = ["--stream", stream(0.0, carried=True), *option.split()]
+    for model in ([], ["--model", f"{tmp_path}/model.py:model"]):
+        assert f"{option.split()[0]} goes with a sampler" in run("audit", *record, *model).complaint
+
+
+@pytest.mark.parametrize("option", ["--temperature 0.5", "--top-k 3", "--top-p 0.9"])
+def test_sampling_parameters_do_not_go_with_laws_that_a_record_carries(run, stream, option):
+    record = ["--stream", stream(0.0, carried=True), *option.split()]
+    assert (
+        f"{option.split()[0]} applies to the laws of a --model" in run("audit", *record).complaint
+    )
+
+
+def test_a_model_does_not_go_with_a_sampler(run, laws):
+    assert "--model goes with --stream" in run("audit", LOSSLESS, *laws, "--model", "m").complaint
+
+
+def test_laws_that_a_record_carries_are_not_the_models(run, stream, tmp_path):
+    """The model's temperature is wrong for this record, and none of its laws is read."""
+    options = ["--model", f"{tmp_path}/model.py:model", "--temperature", 0.5]
+    assert run("audit", "--stream", stream(0.0, carried=True), *options).code == 0
+    assert run("audit", "--stream", stream(0.0), *options).code == 1
+
+
 def test_a_plan_says_how_many_draws(run, laws):
     plans = run("audit", *laws, "--plan", 0.02, "--json").document["directions"]
     wanted = plan_audit(0.02, 1e-3, 0.8, TARGET, DRAFT, "draft").draws
