@@ -75,6 +75,7 @@ def test_several_positions_give_means_lists_and_plans(run, saved, fractions, tmp
     assert document["positions"] == 2
     assert document["values"] == pytest.approx([float(value) for value, _ in wanted], abs=1e-12)
     assert document["value"] == pytest.approx(sum(document["values"]) / 2, abs=1e-15)
+    assert document["plan_gap"] == pytest.approx(0, abs=1e-9)
     assert all(n in sizes for n, (_, sizes) in zip(document["witness_size"], wanted, strict=True))
     check_plan(plan, p.astype(float), document["values"])
 
@@ -90,6 +91,18 @@ def test_plan_of_one_position_recombines_to_the_target(run, saved, fractions, tm
     )
     assert done.code == 0, done.err
     check_plan(plan, p.astype(float), done.document["value"])
+
+
+def test_a_plan_that_falls_short_says_by_how_much(run, saved, tmp_path):
+    """A budget of rounds ends a mixture early; the file holds what it accepts."""
+    rng = np.random.default_rng(0)
+    p, q = rng.dirichlet(np.full(400, 0.2), size=2)
+    plan = tmp_path / "plan.npz"
+    arguments = ("optimum", saved("p", p), saved("q", q), "--k", 3, "--scheme", "distinct")
+    document = run(*arguments, "--plan", plan, "--json").document
+    with np.load(plan) as arrays:
+        short = document["value"] - arrays["accepted_mass"].sum()
+    assert document["plan_gap"] == pytest.approx(short, abs=1e-12)
 
 
 def check_plan(path, target, value) -> None:
