@@ -175,7 +175,8 @@ def _quadrature(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     weights = np.zeros((blocks, LANES))
     for n in range(count):
         x = left + n * STEP
-        t = math.exp(x - math.exp(-x) - unit)
+        # A division by a power of two costs no digits; what is late enough to overflow needs few.
+        t = math.exp(x - math.exp(-x)) / RATE if x < 700.0 else math.exp(x - unit)
         nodes[n // LANES, n % LANES] = t
         weights[n // LANES, n % LANES] = STEP * t * (1.0 + math.exp(-x))
     return nodes, weights

@@ -21,7 +21,7 @@ class Acceptance:
             lossless rule "pick a draft with law b, then one rejection step" reaches; without one
             it is a proved bound (branch and bound, maximum flow).
         dual: ``(...)`` upper bound ``1 + p(H) - Q(H)`` of the witness H.
-        gap: ``(...)`` ``dual - primal``, not below 0.
+        gap: ``(...)`` ``|dual - primal|``; bounds that contradict each other are a gap too.
         witness: ``(..., V)`` boolean mask of the subset H.
         certified: ``(...)`` whether the gap is at most `tolerance`.
         tolerance: 0 for exact arithmetic.
@@ -54,7 +54,6 @@ class Acceptance:
         base: Array | None = None,
         plan: Any = None,
     ) -> Acceptance:
-        """The acceptance with these bounds; a gap below 0 is rounding and is reported as 0."""
-        gap = dual - primal
-        gap = gap * (gap > 0)
+        """The acceptance with these bounds."""
+        gap = abs(dual - primal)
         return cls(dual, primal, dual, gap, witness, gap <= tolerance, tolerance, base, plan)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from spectheory.arrays import Array, is_exact
-from spectheory.distributions import check_pmf, check_same_vocabulary
+from spectheory.distributions import check_pmf, check_same_vocabulary, shared_batch
 from spectheory.drafting.greedy import fixed_mask, rest_law
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.scheme import scheme as draft_scheme
@@ -59,7 +59,8 @@ def optimal_base(target: Array, draft: Array, k: int, scheme: str = "iid") -> Ar
     check_same_vocabulary(target, draft)
     check_pmf("target", target)
     law.check(draft, k)
-    shape = np.broadcast_shapes(target.shape, draft.shape)
+    batch = shared_batch(target=target.shape[:-1], draft=draft.shape[:-1])
+    shape = (*batch, target.shape[-1])
     targets, drafts = (np.broadcast_to(a, shape).reshape(-1, shape[-1]) for a in (target, draft))
     bases = [_base(law, p, q, k) for p, q in zip(targets, drafts, strict=True)]
     return np.stack(bases).reshape(shape)
@@ -78,15 +79,19 @@ def hull_base(target: Array, order: np.ndarray, ranked_base: Array) -> Array:
     """
     base = ranked_base.copy()
     mass = target[order]
-    # A subnormal p would overflow b / p; it is as good as 0.
-    least = 0 if is_exact(target) else np.finfo(np.float64).tiny
-    kept = np.flatnonzero(mass > least)[::-1]  # by descending p/q: those of draft mass 0 come first
+    # By descending p/q, those of draft mass 0 first.
+    kept = np.flatnonzero(mass > _least(target))[::-1]
     if kept.size:
         slope = _isotonic(ranked_base[kept] / mass[kept], mass[kept])
         base[kept] = slope * mass[kept]
     by_token = np.empty_like(base)
     by_token[order] = base
     return by_token
+
+
+def _least(target: Array) -> float:
+    """What is as good as no mass: a subnormal p would overflow b / p."""
+    return 0 if is_exact(target) else np.finfo(np.float64).tiny
 
 
 def _base(law: DraftScheme, target: Array, draft: Array, k: int) -> Array:
@@ -101,7 +106,7 @@ def _greedy_base(target: Array, draft: Array, k: int) -> Array:
     rest = rest_law(draft, k)
     fixed = fixed_mask(draft, k)
     always = np.sum(target[fixed])
-    if always <= 0:
+    if always <= _least(target):
         return rest
     # Below its level r / p a token takes c p, above it r: the sum is piecewise linear in c.
     free = np.flatnonzero(~fixed & (target > 0))

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
-from spectheory.arrays import Array, is_exact, namespace
-from spectheory.distributions import check_pmf, check_same_vocabulary
+from spectheory.arrays import Array, is_exact, namespace, total
+from spectheory.distributions import check_pmf, check_same_vocabulary, shared_batch
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.scheme import scheme as draft_scheme
 
@@ -44,7 +42,8 @@ def optimal_value(target: Array, draft: Array, k: int, scheme: str = "iid") -> A
 
     Returns:
         ``(...)``. Exact where the scheme's `prefix_exact` is true; for heterogeneous drafts with
-        k > 1 an upper bound on the optimum. float32 laws are summed in float64.
+        k > 1 an upper bound on the optimum. float64 and float32 laws are divided by their sum in
+        float64.
 
     Raises:
         InputError: see `DraftScheme.check`; DistributionError: a law that is none.
@@ -73,8 +72,10 @@ def best_prefix(target: Array, draft: Array, k: int, scheme: str = "iid") -> Sub
     law.check(draft, k)
     xp = namespace(target, draft)
     if not is_exact(target):
-        target, draft = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
-    batch = np.broadcast_shapes(target.shape[:-1], draft.shape[: draft.ndim - 1 - law.per_slot])
+        target, draft = (a / total(a) for a in (xp.astype(a, xp.float64) for a in (target, draft)))
+    batch = shared_batch(
+        target=tuple(target.shape[:-1]), draft=tuple(draft.shape[: draft.ndim - 1 - law.per_slot])
+    )
     target = xp.broadcast_to(target, (*batch, target.shape[-1]))
     draft = xp.broadcast_to(draft, (*batch, *draft.shape[draft.ndim - 1 - law.per_slot :]))
     order = law.prefix_order(target, draft, k)
