@@ -70,16 +70,47 @@ def check_pmf(name: str, values: Array) -> Array:
 
 
 def check_same_vocabulary(target: Array, draft: Array) -> None:
-    """Refuse a pair whose last axes differ.
+    """Refuse a pair whose last axes differ, or that no arithmetic serves.
 
     Raises:
+        InputError: no arrays, arrays of two libraries, or Fractions beside floats.
         VocabularyMismatch: the two models do not share a vocabulary (or one is padded).
     """
+    namespace(target, draft)
+    if is_exact(target) != is_exact(draft):
+        raise InputError(
+            f"`target` has dtype {target.dtype} and `draft` {draft.dtype}; Fractions are exact "
+            "beside Fractions only. Was one of the two not converted?"
+        )
+    if 0 in (target.ndim, draft.ndim):
+        raise ShapeError(
+            f"`target` has shape {tuple(target.shape)} and `draft` {tuple(draft.shape)}; expected "
+            "(..., V)"
+        )
     if target.shape[-1] != draft.shape[-1]:
         raise VocabularyMismatch(
             f"`target` is over {target.shape[-1]} tokens and `draft` over {draft.shape[-1]}; "
             "both need one vocabulary. Different tokenizers, or one padded?"
         )
+
+
+def shared_batch(**axes: tuple[int, ...]) -> tuple[int, ...]:
+    """What the batch axes of some arguments broadcast to.
+
+    Args:
+        axes: batch axes by the argument's name.
+
+    Raises:
+        ShapeError: they do not fit together.
+
+    >>> shared_batch(target=(3, 1), draft=(4,))
+    (3, 4)
+    """
+    try:
+        return np.broadcast_shapes(*axes.values())
+    except ValueError as error:
+        named = ", ".join(f"`{name}` {shape}" for name, shape in axes.items())
+        raise ShapeError(f"batch axes do not broadcast: {named}") from error
 
 
 def overlap(target: Array, draft: Array) -> Array:
@@ -226,7 +257,6 @@ def check_pair(target: Array, draft: Array, names: tuple[str, str] = ("target", 
     Raises:
         DistributionError, ShapeError, VocabularyMismatch: see `check_pmf`.
     """
-    namespace(target, draft)
     check_same_vocabulary(target, draft)
     check_pmf(names[0], target)
     check_pmf(names[1], draft)

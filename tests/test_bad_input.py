@@ -7,11 +7,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from spectheory import errors, optimal_value, rule, scheme
+from spectheory import errors, optimal_acceptance, optimal_plan, optimal_value, rule, scheme
 from spectheory.audit.sequential import audit_law
 from spectheory.distributions import check_pmf, from_logits, top_k, top_p
 from spectheory.verdict import Verdict
 from spectheory.verification.k_seq import KSeq
+from spectheory.verification.threshold import Threshold
+from spectheory.verification.typical import Typical
 
 P = np.array([0.5, 0.3, 0.2])
 Q = np.array([0.2, 0.3, 0.5])
@@ -127,6 +129,84 @@ CASES = {
         errors.ShapeError,
         "3 slot laws but `drafts` has 2 slots",
     ),
+    "one law a slot where there is one law": (
+        lambda: rule("k_seq").verdict(P, np.stack([Q, Q]), np.array([0, 1])),
+        errors.SchemeMismatch,
+        "rule `k_seq` is for iid drafts, all slots of one law",
+    ),
+    "one law where there is one a slot": (
+        lambda: rule("optimal_heterogeneous").verdict(P, Q, np.array([0, 1])),
+        errors.SchemeMismatch,
+        "rule `optimal_heterogeneous` is for heterogeneous drafts, one law a slot",
+    ),
+    "slot laws taken for a batch": (
+        lambda: rule("recursive").verdict(P, np.stack([Q, Q]), np.zeros((5, 2), int)),
+        errors.ShapeError,
+        r"`draft` \(2,\), `drafts` \(5,\)",
+    ),
+    "batches that do not fit": (
+        lambda: optimal_value(np.stack([P, P]), np.stack([Q, Q, Q]), 2),
+        errors.ShapeError,
+        r"`target` \(2,\), `draft` \(3,\)",
+    ),
+    "lists for arrays": (
+        lambda: optimal_value([0.3, 0.7], [0.6, 0.4], 2),
+        errors.InputError,
+        "got list; wrap it in numpy.asarray",
+    ),
+    "list of drafts": (
+        lambda: rule("rejection").verdict(P, Q, [0]),
+        errors.InputError,
+        "got list",
+    ),
+    "drafts that are no integers": (
+        lambda: rule("rejection").verdict(P, Q, np.array([0.0])),
+        errors.ImpossibleDraft,
+        "dtype float64; expected integer",
+    ),
+    "Fractions beside floats": (
+        lambda: optimal_acceptance(np.array([Fraction(1, 2)] * 2), np.array([0.5, 0.5]), 2),
+        errors.InputError,
+        "exact beside Fractions only",
+    ),
+    "greedy drafts out of order": (
+        lambda: rule("greedy_optimal").verdict(P, Q, np.array([0, 2])),
+        errors.ImpossibleDraft,
+        "most probable tokens of `draft`, in order",
+    ),
+    "greedy drafts, one too many": (
+        lambda: optimal_plan(P, Q, 2, "greedy").verdict(np.array([2, 1, 0])),
+        errors.ShapeError,
+        r"expected \(..., 2\)",
+    ),
+    "a pair without the hub": (
+        lambda: rule("spechub").verdict(P, Q, np.array([0, 1])),
+        errors.ImpossibleDraft,
+        "without the hub",
+    ),
+    "a mixture's drafts, one too many": (
+        lambda: optimal_plan(P, Q, 2, "distinct").verdict(np.array([2, 1, 0])),
+        errors.ShapeError,
+        r"expected \(..., 2\)",
+    ),
+    "a mixture's drafts, repeated": (
+        lambda: optimal_plan(P, Q, 2, "distinct").verdict(np.array([2, 2])),
+        errors.ImpossibleDraft,
+        "draws distinct tokens",
+    ),
+    "a mixture's slot without that token": (
+        lambda: optimal_plan(P, np.stack([Q, SPARSE]), 2, "heterogeneous").verdict(
+            np.array([[1, 1], [1, 2]])
+        ),
+        errors.ImpossibleDraft,
+        "slot 1 .* probability 0",
+    ),
+    "threshold that is none": (
+        lambda: Threshold(tau=float("nan")),
+        errors.InputError,
+        "`tau` is nan",
+    ),
+    "negative plausibility": (lambda: Typical(delta=-0.1), errors.InputError, "`delta` -0.1"),
     "too many tuples": (
         lambda: scheme("iid").law(np.full(2000, 1 / 2000), 3),
         errors.TooLarge,

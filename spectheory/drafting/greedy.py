@@ -9,6 +9,7 @@ import numpy as np
 from spectheory.arrays import Array, is_token, namespace, ratio
 from spectheory.distributions import normalise
 from spectheory.drafting.scheme import DraftScheme
+from spectheory.errors import ImpossibleDraft
 from spectheory.verdict import inverse_transform
 
 
@@ -39,6 +40,15 @@ class GreedyDrafts(DraftScheme):
         last = inverse_transform(rest_law(draft, k), uniforms[..., 0])
         fixed = xp.broadcast_to(top_tokens(draft, k - 1), (*last.shape, k - 1))
         return xp.concat([fixed, xp.astype(last, fixed.dtype)[..., None]], axis=-1)
+
+    def check_drafts(self, draft: Array, drafts: Array) -> None:
+        super().check_drafts(draft, drafts)
+        fixed = top_tokens(draft, drafts.shape[-1] - 1)
+        if not bool(namespace(drafts).all(drafts[..., :-1] == fixed)):
+            raise ImpossibleDraft(
+                "`drafts` does not begin with the most probable tokens of `draft`, in order; "
+                f"scheme `{self.key}` fixes them and draws the last token only"
+            )
 
     def tape_length(self, k: int) -> int:
         return 1

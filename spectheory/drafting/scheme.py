@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cache
@@ -9,10 +10,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from spectheory.arrays import Array, is_exact, namespace, ratio
+from spectheory.arrays import Array, is_exact, namespace, pick, ratio
 from spectheory.discovery import find, named
-from spectheory.distributions import check_pmf
-from spectheory.errors import InputError, ShapeError, SupportError, TooLarge
+from spectheory.distributions import check_pmf, shared_batch
+from spectheory.errors import ImpossibleDraft, InputError, ShapeError, SupportError, TooLarge
+
+UNIT = 2.0**64
+"""Draft masses are multiplied by it before they divide."""
 
 TUPLE_LIMIT = 4_000_000
 """Enumeration refuses more draft tuples than this (a table of that many rows is ~100 MB)."""
@@ -129,6 +133,24 @@ class DraftScheme(ABC):
         xp = namespace(draft)
         return min(k, int(xp.min(xp.sum(xp.astype(draft > 0, xp.int64), axis=-1))))
 
+    def check_drafts(self, draft: Array, drafts: Array) -> None:
+        """Refuse drafts that the scheme cannot have drawn.
+
+        Args:
+            draft: ``(..., V)``, or ``(..., k, V)`` for a per-slot scheme.
+            drafts: ``(..., k)``.
+
+        Raises:
+            ShapeError: no axis of drafts, or drafts that are not as many as the slot laws.
+            ImpossibleDraft: no tokens, or tokens that cannot stand where they stand.
+        """
+        check_possible(draft, drafts)
+        if self.distinct and has_repeats(drafts):
+            raise ImpossibleDraft(
+                f"`drafts` holds a token twice at one position; scheme `{self.key}` draws distinct "
+                "tokens"
+            )
+
     # -- what a scheme defines ---------------------------------------------------------------
 
     @abstractmethod
@@ -161,9 +183,14 @@ class DraftScheme(ABC):
         Tokens that the draft never proposes come last: they are in no minimising subset.
         """
         xp = namespace(target, draft)
-        both = target + draft
-        # p / (p + q) is monotone in p / q and needs no infinity where q = 0.
-        score = xp.where(both > 0, ratio(target, both), both * 0 + 2)
+        if is_exact(draft):
+            both = target + draft  # p / (p + q) is monotone in p / q and at most 1
+            score = xp.where(both > 0, ratio(target, both), both * 0 + 2)
+        else:
+            # Beside the peak of a sharply tempered draft stand masses of 1e-320: p / (p + q) would
+            # be 1 for all of them, and p / q overflow.
+            score = ratio(target, draft * UNIT)
+            score = xp.where(draft > 0, score, score * 0 + math.inf)
         return xp.argsort(score, axis=-1, stable=True)
 
     def inclusion(self, draft: Array, k: int) -> Array | None:
@@ -215,6 +242,52 @@ def slot_law(draft: Array, drafts: Array, slot: int) -> Array:
     slots share ``(..., V)``.
     """
     return draft[..., slot, :] if draft.ndim == drafts.ndim + 1 else draft
+
+
+def check_possible(draft: Array, drafts: Array) -> None:
+    """Refuse drafts that are no tokens, or that have no draft probability where they stand.
+
+    Args:
+        draft: ``(..., V)``, or ``(..., k, V)`` with one axis more than the drafts.
+        drafts: ``(..., k)``.
+
+    Raises:
+        ShapeError: shapes that do not fit together.
+        ImpossibleDraft: tokens outside the vocabulary, or of draft probability 0.
+    """
+    xp = namespace(drafts)
+    if not xp.isdtype(drafts.dtype, "integral"):
+        raise ImpossibleDraft(f"`drafts` has dtype {drafts.dtype}; expected integer tokens")
+    if drafts.ndim < 1 or drafts.shape[-1] < 1:
+        raise ShapeError(f"`drafts` has shape {tuple(drafts.shape)}; expected (..., k), k >= 1")
+    k, size = drafts.shape[-1], draft.shape[-1]
+    per_slot = draft.ndim == drafts.ndim + 1
+    if per_slot and draft.shape[-2] != k:
+        raise ShapeError(f"`draft` has {draft.shape[-2]} slot laws but `drafts` has {k} slots")
+    batch = tuple(draft.shape[: draft.ndim - 1 - per_slot])
+    shared_batch(draft=batch, drafts=tuple(drafts.shape[:-1]))
+    if 0 in drafts.shape:
+        return
+    lowest, highest = int(xp.min(drafts)), int(xp.max(drafts))
+    if lowest < 0 or highest >= size:
+        raise ImpossibleDraft(
+            f"`drafts` holds token {lowest if lowest < 0 else highest}; the vocabulary has "
+            f"tokens 0 to {size - 1}. Padding id, or another tokenizer?"
+        )
+    for i in range(k):
+        mass = pick(slot_law(draft, drafts, i), drafts[..., i])
+        if not bool(namespace(mass).all(mass > 0)):
+            raise ImpossibleDraft(
+                f"a token in slot {i} of `drafts` has probability 0 under `draft`; it was not "
+                "drawn from that law. Was the draft tempered or truncated after sampling?"
+            )
+
+
+def has_repeats(drafts: Array) -> bool:
+    """Whether some row of ``(..., k)`` drafts holds a token twice."""
+    xp = namespace(drafts)
+    ordered = xp.sort(drafts, axis=-1)
+    return bool(xp.any(ordered[..., 1:] == ordered[..., :-1]))
 
 
 def exact_prefix_containment(scheme: DraftScheme, draft: Array, k: int, order: Array) -> Any:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from spectheory.arrays import Array, capped_ratio, namespace, pick, positive_part, ratio, total
 from spectheory.distributions import normalise
 from spectheory.drafting.greedy import fixed_mask, rest_law
+from spectheory.drafting.scheme import scheme
+from spectheory.errors import ShapeError
 from spectheory.verdict import Draw, Verdict
 
 
@@ -59,7 +61,13 @@ class GreedyPlan:
 
         Args:
             drafts: ``(..., k)`` with the random draft last, as `GreedyDrafts` orders them.
+
+        Raises:
+            ShapeError, ImpossibleDraft: not k drafts, or none that `GreedyDrafts` may draw.
         """
+        if drafts.shape[-1:] != (self.k,):
+            raise ShapeError(f"`drafts` has shape {tuple(drafts.shape)}; expected (..., {self.k})")
+        scheme("greedy").check_drafts(self.draft, drafts)
         xp = namespace(self.target, self.draft)
         rest = rest_law(self.draft, self.k)
         token = drafts[..., self.k - 1]

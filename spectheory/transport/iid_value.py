@@ -19,7 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from spectheory.arrays import Array, is_exact
-from spectheory.distributions import MASS_TOLERANCE, check_pmf, check_same_vocabulary
+from spectheory.distributions import (
+    MASS_TOLERANCE,
+    check_pmf,
+    check_same_vocabulary,
+    shared_batch,
+)
 from spectheory.errors import InputError
 
 BINS = {0: 256, 8_000: 4096}
@@ -115,7 +120,7 @@ def rows_of(target: Array, draft: Array, k: int) -> tuple[np.ndarray, np.ndarray
             check_pmf(name, law)  # refuses it, with the reason
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InputError(f"`k` is {k!r}; expected an integer >= 1")
-    shape = np.broadcast_shapes(tuple(target.shape[:-1]), tuple(draft.shape[:-1]))
+    shape = shared_batch(target=tuple(target.shape[:-1]), draft=tuple(draft.shape[:-1]))
     size = target.shape[-1]
     targets, drafts = (
         np.ascontiguousarray(

@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 
 from spectheory.arrays import Array, is_exact
-from spectheory.distributions import check_pmf, check_same_vocabulary
+from spectheory.distributions import check_pmf, check_same_vocabulary, shared_batch
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.scheme import scheme as draft_scheme
-from spectheory.errors import ShapeError, TooLarge
+from spectheory.errors import TooLarge
 from spectheory.transport.acceptance import TOLERANCE, Acceptance
 from spectheory.transport.optimal_base import optimal_base
 from spectheory.transport.problem import TransportProblem
@@ -59,13 +59,9 @@ def optimal_acceptance(target: Array, draft: Array, k: int, scheme: str = "iid")
     law.check(draft, k)
     target, draft = np.asarray(target), np.asarray(draft)
     size = target.shape[-1]
-    try:
-        slotless = draft.shape[:-2] if law.per_slot else draft.shape[:-1]
-        batch = np.broadcast_shapes(target.shape[:-1], slotless)
-    except ValueError as error:
-        raise ShapeError(
-            f"`target` has shape {target.shape} and `draft` {draft.shape}: batch axes differ"
-        ) from error
+    batch = shared_batch(
+        target=target.shape[:-1], draft=draft.shape[: draft.ndim - 1 - law.per_slot]
+    )
     target = np.broadcast_to(target, (*batch, size))
     draft = np.broadcast_to(draft, (*batch, *draft.shape[draft.ndim - 1 - law.per_slot :]))
     exact = is_exact(target)

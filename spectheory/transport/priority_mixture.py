@@ -17,7 +17,7 @@ import numpy as np
 from spectheory.arrays import Array, capped_ratio, is_exact
 from spectheory.distributions import check_pmf, check_same_vocabulary, residual
 from spectheory.drafting.scheme import scheme as draft_scheme
-from spectheory.errors import DistributionError, ImpossibleDraft, InputError, ShapeError
+from spectheory.errors import DistributionError, InputError, ShapeError
 from spectheory.transport.acceptance import TOLERANCE, Acceptance
 from spectheory.transport.optimal_base import optimal_base
 from spectheory.transport.order_base import base_of_order
@@ -38,6 +38,9 @@ class PriorityMixture:
 
     Attributes:
         target: ``(V,)``.
+        draft: ``(V,)``, or ``(k, V)`` for heterogeneous drafts.
+        k: number of drafts.
+        scheme: key of the draft scheme.
         ranks: ``(n, V)`` rank of each token in each order; the highest wins.
         weights: ``(n,)`` probability of each order.
         base: ``(V,)`` law b of the picked draft.
@@ -53,6 +56,9 @@ class PriorityMixture:
     """
 
     target: Array
+    draft: Array
+    k: int
+    scheme: str
     ranks: np.ndarray
     weights: Array
     base: Array
@@ -132,7 +138,7 @@ class PriorityMixture:
             kept = weights > 0
             ranks, bases, weights = ranks[kept], bases[kept], weights[kept]
             base = combination(weights, bases)
-            mixture = cls(p, ranks, weights, base, bound, witness)
+            mixture = cls(p, q, k, scheme, ranks, weights, base, bound, witness)
             if best is None or mixture.value > best.value:
                 best = mixture
             if best.gap <= gap or time.perf_counter() > end:
@@ -171,7 +177,9 @@ class PriorityMixture:
         base_of = base_of_order(draft_scheme(scheme), draft, k)
         bases = np.stack([base_of(np.argsort(row)) for row in ranks])
         bound, witness = _upper_bound(target, draft, k, scheme)
-        return cls(target, np.asarray(ranks), weights, weights @ bases, bound, witness)
+        ranks = np.asarray(ranks)
+        base = weights @ bases
+        return cls(target, draft, k, scheme, ranks, weights, base, bound, witness)
 
     @property
     def accepted_mass(self) -> Array:
@@ -211,22 +219,21 @@ class PriorityMixture:
             drafts: ``(..., k)`` integer tokens.
 
         Raises:
-            ImpossibleDraft: a token outside the vocabulary.
+            ShapeError, ImpossibleDraft: not k drafts, or none that the scheme may draw.
         """
         drafts = np.asarray(drafts)
-        size = self.target.shape[0]
-        if drafts.size and (drafts.min() < 0 or drafts.max() >= size):
-            raise ImpossibleDraft(
-                f"`drafts` holds tokens {drafts.min()} to {drafts.max()}; the vocabulary has "
-                f"tokens 0 to {size - 1}"
-            )
+        if drafts.shape[-1:] != (self.k,):
+            raise ShapeError(f"`drafts` has shape {drafts.shape}; expected (..., {self.k})")
+        law = draft_scheme(self.scheme)
+        many = drafts.ndim - 1  # one draft law for all of them
+        law.check_drafts(self.draft[(None,) * many] if law.per_slot else self.draft, drafts)
         accept = capped_ratio(self.target, self.base)[drafts]
         picked = accept * 0
         for rank, weight in zip(self.ranks, self.weights, strict=True):
             top = np.argmax(rank[drafts], axis=-1)
             picked = picked + weight * (np.arange(drafts.shape[-1]) == top[..., None])
-        law = np.broadcast_to(self.residual, (*drafts.shape[:-1], size))
-        return Verdict.from_masses(drafts, picked * accept, law)
+        residual = np.broadcast_to(self.residual, (*drafts.shape[:-1], len(self.target)))
+        return Verdict.from_masses(drafts, picked * accept, residual)
 
     def sample(self, drafts: Array, uniforms: Array) -> Draw:
         """Draw the output on a tape; see `Verdict.sample`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -23,8 +24,8 @@ class Judge(RelaxedRule):
     ``sum_x j(x) (q - p)_+``.
 
     Args:
-        passes: probability that the judge passes a token, one for all or ``(V,)``, one each (0 or 1
-            for a judge that is a threshold on a score).
+        passes: probability that the judge passes a token, one for all or a sequence of V, one each
+            (0 or 1 for a judge that is a threshold on a score).
 
     Reference: bachmann2025judge for the or-rule; the law is ours.
 
@@ -42,6 +43,8 @@ class Judge(RelaxedRule):
     passes: float | tuple[float, ...] = 0.25
 
     def __post_init__(self) -> None:
+        if not isinstance(self.passes, (int, float, Fraction)):
+            object.__setattr__(self, "passes", tuple(np.ravel(self.passes).tolist()))
         if not all(0 <= j <= 1 for j in np.ravel(self.passes)):
             raise InputError(f"`passes` is {self.passes}; expected probabilities")
 

@@ -10,6 +10,7 @@ from spectheory.arrays import (
     capped_ratio,
     is_exact,
     namespace,
+    number,
     pick,
     positive_part,
     ratio,
@@ -59,7 +60,8 @@ class KSeq(VerificationRule):
         xp = namespace(target, draft)
         one = total(target) * 0 + 1
         if self.rho is not None:
-            rho = one * self.rho
+            of_float = isinstance(self.rho, float)  # the proofs give symbols
+            rho = one * (number(self.rho, target) if of_float else self.rho)
             slack = _excess(target, draft, rho, k)
             if not (1 <= self.rho <= k) or bool(xp.any(slack > _rounding(target))):
                 best = KSeq(steps=self.steps).slowdown(target, draft, k)

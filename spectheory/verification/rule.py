@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, NamedTuple, Protocol
 
-from spectheory.arrays import Array, is_token, namespace, pick
+from spectheory.arrays import Array, is_token, namespace
 from spectheory.discovery import find, named
-from spectheory.distributions import check_pmf, check_same_vocabulary
+from spectheory.distributions import check_pair
+from spectheory.drafting.scheme import check_possible, has_repeats
 from spectheory.drafting.scheme import scheme as scheme_named
-from spectheory.drafting.scheme import slot_law
-from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError
+from spectheory.errors import ImpossibleDraft, SchemeMismatch
 from spectheory.verdict import Verdict
 
 
@@ -99,9 +99,7 @@ class VerificationRule(ABC):
         """
         if drafts.shape[-1] < 2 or not all(scheme_named(key).distinct for key in self.schemes):
             return
-        xp = namespace(drafts)
-        ordered = xp.sort(drafts, axis=-1)
-        if bool(xp.any(ordered[..., 1:] == ordered[..., :-1])):
+        if has_repeats(drafts):
             raise ImpossibleDraft(
                 f"`drafts` holds a token twice at one position; rule `{self.key}` is for schemes "
                 f"of distinct drafts ({', '.join(self.schemes)}). Drawn with replacement?"
@@ -114,18 +112,18 @@ class VerificationRule(ABC):
 
         Args:
             target: ``(..., V)`` law of the target model.
-            draft: ``(..., V)`` law the drafts were drawn from, or ``(..., k, V)``, one a slot.
+            draft: ``(..., V)`` law the drafts were drawn from, or one law a slot, ``(..., k, V)``:
+                with one axis more than ``drafts``.
             drafts: ``(..., k)`` integer tokens; batch axes broadcast.
 
         Raises:
             DistributionError, ShapeError, VocabularyMismatch: bad laws.
-            ImpossibleDraft: a token outside the vocabulary, of draft probability 0, or repeated
-                where the rule is for distinct drafts.
-            SchemeMismatch: more or fewer drafts than the rule is defined for.
+            ImpossibleDraft: a token outside the vocabulary, of draft probability 0, or that the
+                rule's draft scheme cannot have drawn.
+            SchemeMismatch: more or fewer drafts than the rule is defined for, or one law a slot
+                where its scheme has one law.
         """
-        check_same_vocabulary(target, draft)
-        check_pmf("target", target)
-        check_pmf("draft", draft)
+        check_pair(target, draft)
         self._check_drafts(draft, drafts)
         # Bodies always see a batch axis, and laws with as many axes as the drafts.
         single = drafts.ndim == 1
@@ -157,9 +155,7 @@ class VerificationRule(ABC):
                 f"rule `{self.key}` covers schemes {', '.join(self.schemes)} with k from "
                 f"{self.least_drafts} to {self.most_drafts or 'any'}; got `{scheme}` with k = {k}"
             )
-        check_same_vocabulary(target, draft)
-        check_pmf("target", target)
-        check_pmf("draft", draft)
+        check_pair(target, draft)
         if target.ndim == 1:
             one = self._rates(target[None, :], draft[None, ...], k, scheme)
             return one and Rates(*(rate[0] for rate in one))
@@ -194,29 +190,21 @@ class VerificationRule(ABC):
     # ----------------------------------------------------------------------------------------
 
     def _check_drafts(self, draft: Array, drafts: Array) -> None:
-        k, size = drafts.shape[-1] if drafts.ndim else 0, draft.shape[-1]
+        check_possible(draft, drafts)
+        k = drafts.shape[-1]
         most = k if self.most_drafts is None else self.most_drafts
-        if not self.least_drafts <= k <= most or k < 1:
+        if not self.least_drafts <= k <= most:
             raise SchemeMismatch(
                 f"`drafts` holds {k} tokens a position; rule `{self.key}` is defined for k from "
                 f"{self.least_drafts} to {self.most_drafts or 'any'}"
             )
-        if draft.ndim == drafts.ndim + 1 and draft.shape[-2] != k:
-            raise ShapeError(f"`draft` has {draft.shape[-2]} slot laws but `drafts` has {k} slots")
-        xp = namespace(drafts)
-        lowest, highest = int(xp.min(drafts)), int(xp.max(drafts))
-        if lowest < 0 or highest >= size:
-            raise ImpossibleDraft(
-                f"`drafts` holds token {lowest if lowest < 0 else highest}; the vocabulary has "
-                f"tokens 0 to {size - 1}. Padding id, or another tokenizer?"
+        per_slot = {scheme_named(key).per_slot for key in self.schemes}
+        if (draft.ndim == drafts.ndim + 1) not in per_slot:
+            raise SchemeMismatch(
+                f"`draft` has shape {tuple(draft.shape)} and `drafts` {tuple(drafts.shape)}; rule "
+                f"`{self.key}` is for {', '.join(self.schemes)} drafts, "
+                + ("one law a slot" if per_slot == {True} else "all slots of one law")
             )
-        for i in range(k):
-            mass = pick(slot_law(draft, drafts, i), drafts[..., i])
-            if not bool(namespace(mass).all(mass > 0)):
-                raise ImpossibleDraft(
-                    f"a token in slot {i} of `drafts` has probability 0 under `draft`; it was not "
-                    "drawn from that law. Was the draft tempered or truncated after sampling?"
-                )
         self.check_repeats(drafts)
 
 

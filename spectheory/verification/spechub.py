@@ -17,6 +17,7 @@ from spectheory.arrays import (
 )
 from spectheory.distributions import normalise
 from spectheory.drafting.greedy import rest_law, top_tokens
+from spectheory.errors import ImpossibleDraft
 from spectheory.verdict import Verdict
 from spectheory.verification.rule import Rates, VerificationRule
 
@@ -52,6 +53,11 @@ class SpecHub(VerificationRule):
         hub, to_hub, left = _plan(target, draft)
         rest = rest_law(draft, 2)
         is_hub = drafts == hub
+        if bool(xp.any(is_hub[..., 0] == is_hub[..., 1])):
+            raise ImpossibleDraft(
+                "`drafts` holds a pair without the hub, the most probable token of `draft`; rule "
+                f"`{self.key}` is for pairs of the hub and another token"
+            )
         other = xp.where(is_hub[..., 0], drafts[..., 1], drafts[..., 0])
         take_other = capped_ratio(pick(target, other), pick(rest, other))
         take_hub = (1 - take_other) * to_hub

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
 from spectheory.arrays import Array, is_exact
 from spectheory.distributions import residual
+from spectheory.errors import InputError
 from spectheory.verdict import Verdict
 from spectheory.verification.first_in_set import (
     first_in_set_law,
@@ -43,6 +45,10 @@ class Threshold(VerificationRule):
     biased_under: ClassVar[tuple[str, ...]] = ("iid",)
 
     tau: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tau < math.inf:
+            raise InputError(f"`tau` is {self.tau}; expected a finite number >= 0")
 
     def accepted_set(self, target: Array, draft: Array) -> Array:
         """``(..., V)`` mask of the tokens that are accepted when drafted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -9,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from spectheory.arrays import Array, is_exact, namespace
+from spectheory.errors import InputError
 from spectheory.verdict import Verdict
 from spectheory.verification.first_in_set import (
     first_in_set_law,
@@ -46,6 +48,13 @@ class Typical(VerificationRule):
 
     epsilon: float = 0.3
     delta: float = 0.09
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.epsilon < math.inf and 0 <= self.delta < math.inf):
+            raise InputError(
+                f"`epsilon` is {self.epsilon} and `delta` {self.delta}; expected finite numbers "
+                ">= 0"
+            )
 
     def accepted_set(self, target: Array) -> Array:
         """``(..., V)`` mask of the tokens that are accepted when drafted."""

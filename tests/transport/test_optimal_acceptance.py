@@ -5,9 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from spectheory.distributions import from_logits
 from spectheory.drafting.scheme import scheme
 from spectheory.errors import InputError, ShapeError, TooLarge, VocabularyMismatch
 from spectheory.transport import linear_program
+from spectheory.transport.acceptance import Acceptance
 from spectheory.transport.optimal_acceptance import least_subset, optimal_acceptance
 from spectheory.transport.problem import TransportProblem
 from spectheory.transport.subset_dual import optimal_value
@@ -115,6 +117,39 @@ def test_limits():
         assert (apart.value, apart.primal) == (0, 0) or name == "greedy"
         one_token = optimal_acceptance(np.ones(1), np.ones(1), 1, name)
         assert one_token.value == 1
+
+
+def test_a_target_that_hardly_wants_the_fixed_drafts():
+    """p(T) is subnormal, so the accepted mass is that of rejection on the last slot's law."""
+    p, q = np.array([1e-310, 1.0, 0.0]), np.array([0.6, 0.3, 0.1])
+    found = optimal_acceptance(p, q, 2, "greedy")
+    assert found.value == pytest.approx(0.3 / 0.4, abs=1e-15)
+    assert found.primal == pytest.approx(0.3 / 0.4, abs=1e-15)
+    assert found.certified
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("name", ["without_replacement", "distinct", "greedy"])
+def test_a_sharply_tempered_draft_is_certified(name, k):
+    """Its tuples' masses are no floats; the oracle enumerates them as Fractions."""
+    for logits in ([0, -7.05, -7.2, -7.1], [-7.2, -7.1, -7.05, 0]):
+        q = from_logits(np.array(logits, dtype=float), temperature=0.01)
+        exact_q = np.array([Fraction(x) for x in q.tolist()])
+        exact_q = exact_q / exact_q.sum()
+        for p in ([0.2, 0.3, 0.4, 0.1], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]):
+            exact_p = np.array([Fraction(x) for x in p])
+            exact_p = exact_p / exact_p.sum()
+            wanted = optimal_acceptance(exact_p, exact_q, k, name)
+            found = optimal_acceptance(np.array(p), q, k, name)
+            assert found.certified
+            assert found.value == pytest.approx(float(wanted.value), abs=1e-12)
+
+
+def test_bounds_that_contradict_each_other_certify_nothing():
+    found = Acceptance.between(0.9, 0.5, witness=None, tolerance=1e-9)
+    assert not found.certified
+    assert found.gap == pytest.approx(0.4)
+    assert not Acceptance.between(Fraction(9, 10), Fraction(1, 2), None, tolerance=0).certified
 
 
 def test_many_local_minima():

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from spectheory.drafting.scheme import scheme
+from spectheory.transport.optimal_acceptance import optimal_acceptance
 from spectheory.transport.subset_dual import best_prefix, optimal_value
+from spectheory.transport.theory import is_perfect
 from tests.transport.instances import fractions, instances, least_bound
 
 PREFIX = ("iid", "without_replacement", "distinct", "greedy")
@@ -50,3 +52,6 @@ def test_single_precision_laws_are_summed_in_double():
     target = rng.dirichlet(np.full(50_000, 0.3)).astype(np.float32)
     double = optimal_value(target.astype(np.float64), draft.astype(np.float64), 4)
     assert optimal_value(target, draft, 4) == double
+    p, q = (law.astype(np.float64) for law in (target, draft))
+    assert double == pytest.approx(optimal_acceptance(p / p.sum(), q / q.sum(), 4).value, abs=1e-14)
+    assert is_perfect(target, target, 2)

@@ -23,7 +23,7 @@ def exact(weights):
 P, Q = exact([3, 4, 3]), exact([6, 3, 1])
 
 
-@pytest.mark.parametrize("rho", [Fraction(3, 2), Fraction(17, 10), Fraction(2)])
+@pytest.mark.parametrize("rho", [Fraction(3, 2), Fraction(17, 10), Fraction(2), 1.5])
 def test_any_rho_above_the_root_is_lossless_and_accepts_less(rho):
     chosen = enumerate_rule(KSeq(rho=rho), IID, P, Q, 2)
     best = enumerate_rule(KSeq(), IID, P, Q, 2)

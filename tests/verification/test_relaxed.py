@@ -388,7 +388,7 @@ def test_structures_agree_on_another_backend(library):
         GroupedRedraw(Partition(rng.integers(0, 3, 9))),
         Lantern(0.2, Neighbourhoods(3, codebook)),
         LocalThreshold(0.4, Neighbourhoods(3, codebook)),
-        Judge(tuple(rng.random(9).tolist())),
+        Judge(rng.random(9)),
     ):
         here = tested.verdict(p, q, drafts).law()
         there = tested.verdict(convert(p), convert(q), convert(drafts)).law()
