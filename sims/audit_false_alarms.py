@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import beta, binom
 
 from sims.bench import synthetic
-from sims.ledger import fill
+from sims.runner import AUDIT, Place
 from spectheory.audit.enumeration import enumerate_rule
 from spectheory.audit.rule_sampler import RuleSampler
 from spectheory.audit.run import Job, audit_sampler
@@ -36,7 +36,7 @@ class Config:
         runs: audits of each case.
         draws: draws of each audit.
         alpha: declared rate.
-        seed: of the first run; the others count up.
+        seed: of all laws and draws.
     """
 
     runs: int = 200
@@ -50,36 +50,39 @@ class Case(NamedTuple):
 
     about: str
     sampler: Sampler
-    job: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray | None, float | None]]
+    job: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray | None, float | None]]
 
 
 def _dirichlet(size: int, positions: int = 1) -> Callable[..., Any]:
-    def draw(rng: np.random.Generator, seed: int) -> tuple[np.ndarray, np.ndarray, None]:
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, None]:
         laws = rng.dirichlet(np.full(size, 0.3), (2, positions))
         return laws[0].squeeze(), laws[1].squeeze(), None
 
     return draw
 
 
+def _synthetic(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return synthetic(size, 0.7, int(rng.integers(2**62)))
+
+
 def _language_like(size: int) -> Callable[..., Any]:
-    def draw(rng: np.random.Generator, seed: int) -> tuple[np.ndarray, np.ndarray, None]:
-        target, draft = synthetic(size, 0.7, seed)
-        return target, draft, None
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, None]:
+        return *_synthetic(size, rng), None
 
     return draw
 
 
-def _equal(rng: np.random.Generator, seed: int) -> tuple[np.ndarray, np.ndarray, None]:
-    target, _ = synthetic(1_000, 0.7, seed)
+def _equal(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, None]:
+    target, _ = _synthetic(1_000, rng)
     return target, target, None
 
 
-def _undrafted(rng: np.random.Generator, seed: int) -> tuple[np.ndarray, None, None]:
-    return synthetic(1_000, 0.7, seed)[0], None, None
+def _undrafted(rng: np.random.Generator) -> tuple[np.ndarray, None, None]:
+    return _synthetic(1_000, rng)[0], None, None
 
 
-def _nearly_certain(rng: np.random.Generator, seed: int) -> tuple[np.ndarray, np.ndarray, None]:
-    target, draft = synthetic(1_000, 0.7, seed)
+def _nearly_certain(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, None]:
+    target, draft = _synthetic(1_000, rng)
     sure = np.zeros(1_000)
     sure[target.argmax()] = 1.0
     return 0.999 * sure + 0.001 * target, 0.99 * sure + 0.01 * draft, None
@@ -88,7 +91,7 @@ def _nearly_certain(rng: np.random.Generator, seed: int) -> tuple[np.ndarray, np
 def _rule(key: str, scheme_key: str, k: int, size: int) -> tuple[Sampler, Callable[..., Any]]:
     sampler = RuleSampler(rule(key), scheme(scheme_key), k)
 
-    def draw(rng: np.random.Generator, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
         target, draft = rng.dirichlet(np.full(size, 1.0), 2)
         exact = enumerate_rule(sampler.rule, sampler.scheme, target, draft, k)
         return target, draft, float(np.clip(exact.ladder, 0, 1))
@@ -115,20 +118,22 @@ CASES = {
 
 def audit_once(config: Config, case: str, run: int) -> dict[str, Any]:
     """One audit: whether it alarmed, and its highest e-value."""
-    seed = config.seed + run
-    rng = np.random.default_rng([seed, sorted(CASES).index(case)])
-    target, draft, acceptance = CASES[case].job(rng, seed)
-    job = Job(target, draft, config.alpha, config.draws, seed, acceptance)
+    words = np.random.SeedSequence([config.seed, list(CASES).index(case), run])
+    of_laws, of_draws = (int(seed) for seed in words.generate_state(2, np.uint64))
+    target, draft, acceptance = CASES[case].job(np.random.default_rng(of_laws))
+    job = Job(target, draft, config.alpha, config.draws, of_draws, acceptance)
     report = audit_sampler(CASES[case].sampler, job)
     return {"case": case, "run": run, "alarm": report.biased, "log_e_peak": report.log_e_peak}
 
 
-def run(config: Config, ledger: Path = Path("out/audit_false_alarms.jsonl")) -> Any:
+def run(config: Config, place: Place | None = None) -> Any:
     """Table with columns case, run, alarm, log_e_peak."""
     import polars
 
     keys = [(case, run) for case in CASES for run in range(config.runs)]
-    rows = fill(ledger, keys, lambda case, run: audit_once(config, case, run), "audits")
+    rows = (place or Place()).fill(
+        "audit_false_alarms", config, keys, lambda *key: audit_once(config, *key), AUDIT
+    )
     return polars.DataFrame(rows)
 
 
@@ -150,7 +155,7 @@ def render(config: Config, table: Any) -> str:
         f"# False alarms of the audit at alpha = {config.alpha:g}",
         "",
         f"Law-lossless samplers, {config.draws:,} draws an audit, looked at after every draw; laws "
-        "are new for every audit. The interval is Clopper and Pearson's at 99 %. Made by "
+        "and random numbers are new for every audit. The interval is Clopper and Pearson's at 99 %. Made by "
         "`python -m sims.audit_false_alarms`.",
         "",
         "| sampler | audits | alarms | rate | interval | median of the highest e-value |",

@@ -29,6 +29,9 @@ SOURCES = (
 )
 """Parts of `spectheory` that the cells of a sweep are computed with."""
 
+AUDIT = (*SOURCES, "audit/*.py", "sims/bench.py")
+"""Those that audits on synthetic laws are computed with."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -66,14 +69,24 @@ def digest(config: Any) -> str:
 
 def source_digest(sim: str, sources: Iterable[str] = SOURCES) -> str:
     """Names the source that a simulation's numbers come from: its own, and the library's."""
-    root = Path(spectheory.__file__).parent
-    files = [Path(__file__).parent / name for name in (f"{sim}.py", "sweep_laws.py")]
-    for part in sources:
-        files += root.glob(part)
     found = hashlib.sha256()
-    for path in sorted(files):
+    for path in source_files(sim, sources):
         found.update(path.read_bytes())
     return found.hexdigest()[:12]
+
+
+def source_files(sim: str, sources: Iterable[str] = SOURCES) -> list[Path]:
+    """The files of `source_digest`.
+
+    Args:
+        sim: the simulation.
+        sources: patterns in the folder of `spectheory`; those of ``sims/`` beside it.
+    """
+    here, library = Path(__file__).parent, Path(spectheory.__file__).parent
+    files = {here / f"{sim}.py", here / "sweep_laws.py"}
+    for part in sources:
+        files.update((here.parent if part.startswith("sims/") else library).glob(part))
+    return sorted(files)
 
 
 def file_name(sim: str, config: Any) -> str:

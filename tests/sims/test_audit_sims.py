@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from scipy.stats import binom
 
 import sims.audit_false_alarms as false_alarms
 import sims.audit_power as power
 from sims.ledger import fill
+from sims.runner import Place
 
 
 def test_a_ledger_goes_on_after_a_line_that_was_cut_off(tmp_path):
@@ -43,11 +46,33 @@ def test_false_alarm_table_of_a_few_short_audits(tmp_path, monkeypatch):
     few = {k: v for k, v in false_alarms.CASES.items() if "50,257" not in k}
     monkeypatch.setattr(false_alarms, "CASES", few)
     config = false_alarms.Config(runs=2, draws=1_500)
-    table = false_alarms.run(config, tmp_path / "rows.jsonl")
+    table = false_alarms.run(config, Place(tmp_path))
     assert len(table) == 2 * len(few)
     assert int(table["alarm"].sum()) <= binom.ppf(1 - 1e-6, len(table), config.alpha)
     text = false_alarms.render(config, table)
     assert f"| **all** | {len(table)} | {int(table['alarm'].sum())} |" in text
+
+
+def test_no_two_false_alarm_audits_share_laws_or_random_numbers(monkeypatch):
+    jobs = []
+
+    def audit(sampler, job):
+        jobs.append(job)
+        return SimpleNamespace(biased=False, log_e_peak=0.0)
+
+    monkeypatch.setattr(false_alarms, "audit_sampler", audit)
+    config = false_alarms.Config()
+    for case in false_alarms.CASES:
+        for run in range(3):
+            false_alarms.audit_once(config, case, run)
+    assert len({job.seed for job in jobs}) == len(jobs) == 3 * len(false_alarms.CASES)
+    assert len({job.target.tobytes() for job in jobs}) == len(jobs)
+    # Runs of one seed are not those of the next, one place on.
+    seeds = {job.seed for job in jobs}
+    jobs.clear()
+    for run in range(3):
+        false_alarms.audit_once(false_alarms.Config(seed=1), "rejection, V = 8", run)
+    assert seeds.isdisjoint(job.seed for job in jobs)
 
 
 def test_power_table_of_a_small_vocabulary(tmp_path):
@@ -70,12 +95,10 @@ def test_power_table_of_a_small_vocabulary(tmp_path):
 @pytest.mark.parametrize("case", false_alarms.CASES)
 def test_cases_are_audits_that_could_fail(case):
     """The same laws with drafts always accepted are found out, unless p and q are the same."""
-    import numpy as np
-
     from spectheory.audit.run import Job, audit_sampler
     from spectheory.audit.sampler import categorical
 
-    target, draft, _ = false_alarms.CASES[case].job(np.random.default_rng(0), 0)
+    target, draft, _ = false_alarms.CASES[case].job(np.random.default_rng(0))
     wrong = draft
     if draft is None or (np.shape(draft) == np.shape(target) and (draft == target).all()):
         wrong = np.sqrt(target) / np.sqrt(target).sum()
