@@ -16,7 +16,7 @@ import numpy as np
 
 from sims.audit_false_alarms import interval
 from sims.bench import synthetic
-from sims.ledger import fill
+from sims.runner import AUDIT, Place
 from spectheory.audit.battery import TESTS, KnownTargetAudit
 from spectheory.audit.biases import DIRECTIONS, biased_law
 from spectheory.audit.context import Context
@@ -25,6 +25,10 @@ from spectheory.audit.sampler import categorical
 from spectheory.distributions import overlap
 
 TABLE = Path(__file__).parent / "tables" / "audit_power.md"
+
+MEASURED = 1
+"""First word of the seeds of measured audits. It is not 0: NumPy pads seeds with zeros, so that
+``[0, 0]`` gives the stream of 0, which the laws were drawn from."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def plan(config: Config, direction: str, draws: int, test: str) -> dict[str, Any
 def measure(config: Config, direction: str, draws: int, bias: float, run: int) -> dict[str, Any]:
     """Whether one audit of a sampler with this bias finds it within the draws."""
     context, law = audited(config), biased_law(*laws(config), direction, bias)
-    rng = np.random.default_rng([config.seed, run])
+    seed = [MEASURED, config.seed, list(DIRECTIONS).index(direction), draws, run]
+    rng = np.random.default_rng(seed)
     audit = KnownTargetAudit(config.size, config.alpha, TESTS[:-1])
     while audit.draws < draws and not audit.biased:
         piece = min(draws - audit.draws, max(1_000, draws // 20))
@@ -79,12 +84,15 @@ def measure(config: Config, direction: str, draws: int, bias: float, run: int) -
     return {"seen": audit.biased}
 
 
-def run(config: Config, folder: Path = Path("out")) -> Any:
+def run(config: Config, place: Place | None = None) -> Any:
     """Table: direction, draws, test, bias; for the battery also how often it was seen."""
     import polars
 
+    place = place or Place()
     keys = [(d, n, test) for d in DIRECTIONS for n in config.draws for test in TESTS[:-1]]
-    plans = fill(folder / "audit_power_plans.jsonl", keys, lambda *key: plan(config, *key), "plans")
+    plans = place.fill(
+        "audit_power", (config, "plans"), keys, lambda *key: plan(config, *key), AUDIT
+    )
     rows: list[dict[str, Any]] = [
         dict(zip(("direction", "draws", "test"), key, strict=True)) | found
         for key, found in zip(keys, plans, strict=True)
@@ -108,8 +116,8 @@ def run(config: Config, folder: Path = Path("out")) -> Any:
         if bias is not None
         for run in range(runs[n])
     ]
-    measured = fill(
-        folder / "audit_power_runs.jsonl", trials, lambda *key: measure(config, *key), "audits"
+    measured = place.fill(
+        "audit_power", (config, "runs"), trials, lambda *key: measure(config, *key), AUDIT
     )
     found = polars.DataFrame(
         [

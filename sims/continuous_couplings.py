@@ -19,7 +19,7 @@ import scipy
 from scipy.stats import norm
 
 import spectheory
-from sims.ledger import fill
+from sims.runner import Place
 from spectheory.audit.continuous import audit_cdf, audit_transform
 from spectheory.audit.discrepancy import Discrepancy
 from spectheory.continuous.coupling import coupling, couplings
@@ -33,7 +33,9 @@ from spectheory.continuous.univariate import exponential, laplace, student, unif
 from spectheory.errors import NoRatioLaw
 
 TABLE = Path(__file__).parent / "tables" / "continuous_couplings.md"
-LEDGER = Path("out/continuous_couplings.jsonl")
+
+SOURCES = ("*.py", "audit/*.py", "continuous/*.py", "kernels/*.py", "transport/*.py")
+"""Parts of `spectheory` that rows depend on."""
 
 _ROOT = np.array([[1.0, 0.0, 0.0], [0.5, 0.8, 0.0], [-0.3, 0.2, 0.6]])
 SHIFTS = {f"shift {delta:g}": delta for delta in (0.5, 1.0, 2.0, 3.0)}
@@ -116,10 +118,14 @@ def measure(config: Config, name: str, key: str, k: int) -> dict[str, Any]:
     }
 
 
-def run(config: Config, ledger: Path = LEDGER) -> list[tuple[tuple[str, str, int], dict[str, Any]]]:
+def run(
+    config: Config, place: Place | None = None
+) -> list[tuple[tuple[str, str, int], dict[str, Any]]]:
     """All rows; those in the ledger are not drawn again."""
     keys = cases(config)
-    rows = fill(ledger, keys, lambda *key: measure(config, *key), "couplings")
+    rows = (place or Place()).fill(
+        "continuous_couplings", config, keys, lambda *key: measure(config, *key), SOURCES
+    )
     return list(zip(keys, rows, strict=True))
 
 

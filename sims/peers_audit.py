@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sims.ledger import fill
+from sims.runner import AUDIT, Place
 from spectheory.adapters.chain import ChainEngine
 from spectheory.adapters.engine import Engine, engine, engines
 from spectheory.adapters.transformers_generate import TransformersGenerate
@@ -38,6 +38,13 @@ EXIT = 26
 """Layers of the drafter, of the model's 30."""
 
 TABLE = Path(__file__).parent / "tables" / "peers_audit.md"
+
+SOURCES = (
+    *(*AUDIT, "adapters/*.py"),
+    *(f"decoding/{part}.py" for part in ("early_exit", "registry", "session", "tabular")),
+    *("decoding/models.toml", "decoding/transformer*.py"),
+)
+"""Parts of `spectheory` that verdicts depend on."""
 
 BATCHED = ("flashspec", "flashspec-onehot", "flashspec-typical", "economize", "economize-typical")
 """Engines that verify a batch in one call, so that they can be asked for many draws."""
@@ -176,31 +183,36 @@ def _stream_row(audit: StreamAudit) -> dict[str, Any]:
     }
 
 
-def keys(only: list[str]) -> list[tuple[str, str]]:
-    """Engine and way of each audit, for those that are installed."""
+def keys(only: list[str]) -> list[tuple[str, str, str]]:
+    """Engine, way and installed version of each audit, for those that are installed."""
     found = []
     for key, one in engines().items():
         if only and key not in only:
             continue
         try:
-            one.version()
+            version = one.version()
         except MissingDependency as missing:
             print(missing, file=sys.stderr)
             continue
-        found += [(key, "one draft")] if isinstance(one, ChainEngine) else []
-        found += [(key, "blocks"), (key, "stream")]
-        found += [(key, HARD)] if key.startswith("economize-tree") else []
-        found += [(key, REAL)] if key == "transformers-generate" else []
+        ways = ["one draft"] if isinstance(one, ChainEngine) else []
+        ways += ["blocks", "stream"]
+        ways += [HARD] if key.startswith("economize-tree") else []
+        ways += [REAL] if key == "transformers-generate" else []
+        found += [(key, way, version) for way in ways]
     return found
 
 
-def run(
-    config: Config, only: list[str] | None = None, ledger: Path = Path("out/peers_audit.jsonl")
-) -> Any:
+def run(config: Config, only: list[str] | None = None, place: Place | None = None) -> Any:
     """Table with a row for each audit; see `audit_one`."""
     import polars
 
-    rows = fill(ledger, keys(only or []), lambda key, way: audit_one(config, key, way), "engines")
+    rows = (place or Place()).fill(
+        "peers_audit",
+        config,
+        keys(only or []),
+        lambda key, way, version: audit_one(config, key, way),
+        SOURCES,
+    )
     return polars.DataFrame(rows, infer_schema_length=None)
 
 

@@ -12,13 +12,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sims.ledger import fill
+from sims.runner import AUDIT, Place
 from spectheory.audit.engine_tests import ENGINE_TESTS, engine_verdict
 from spectheory.zoo.detect import audits_of, detect
 from spectheory.zoo.entry import Sight, entries, entry
 from spectheory.zoo.loop import StreamEntry
 
 TABLE = Path(__file__).parent / "tables" / "zoo_detect.md"
+
+SOURCES = (*AUDIT, "decoding/session.py", "decoding/tabular.py", "zoo/*.py")
+"""Parts of `spectheory` that verdicts depend on."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,11 @@ def tested(config: Config, key: str, mended: bool, test: str) -> dict[str, Any]:
     return engine_verdict(test, one.single_step, 0, **options)._asdict()
 
 
-def run(config: Config, folder: Path = Path("out")) -> Any:
+def run(config: Config, place: Place | None = None) -> Any:
     """Table: entry, seen_by, bias, mended, kind (an audit or a test), seed, caught, draws."""
     import polars
 
+    place = place or Place()
     keys = config.keys or tuple(entries())
     audits = [
         (key, mended, str(audit), seed)
@@ -90,10 +94,12 @@ def run(config: Config, folder: Path = Path("out")) -> Any:
     tests = [
         (key, mended, test) for key in keys for mended in (False, True) for test in config.tests
     ]
-    verdicts = fill(
-        folder / "zoo_tests.jsonl", tests, lambda *key: tested(config, *key), "engine tests"
+    verdicts = place.fill(
+        "zoo_detect", (config, "tests"), tests, lambda *key: tested(config, *key), SOURCES
     )
-    found = fill(folder / "zoo_audits.jsonl", audits, lambda *key: audited(config, *key), "audits")
+    found = place.fill(
+        "zoo_detect", (config, "audits"), audits, lambda *key: audited(config, *key), SOURCES
+    )
     facts = {
         key: {"entry": key, "seen_by": str(entry(key).seen_by), "bias": bias(key)} for key in keys
     }

@@ -77,7 +77,7 @@ def test_no_two_false_alarm_audits_share_laws_or_random_numbers(monkeypatch):
 
 def test_power_table_of_a_small_vocabulary(tmp_path):
     config = power.Config(size=400, draws=(300, 3_000), runs=(1, 2))
-    table = power.run(config, tmp_path)
+    table = power.run(config, Place(tmp_path))
     battery = table.filter(table["test"] == "battery").sort("direction", "draws")
     assert len(battery) == 12
     for row in battery.iter_rows(named=True):

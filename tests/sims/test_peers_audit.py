@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sims import peers_audit
+from sims.runner import Place
 from spectheory.adapters.engine import engine
 from spectheory.errors import MissingDependency
 
@@ -18,12 +19,12 @@ def test_the_table_tells_lossless_engines_from_lossy_ones(tmp_path, monkeypatch)
             engine(key).version()
         except MissingDependency as missing:
             pytest.skip(str(missing))
-    ledger = tmp_path / "rows.jsonl"
-    table = peers_audit.run(SMALL, ["flashspec", "economize-typical"], ledger)
+    place = Place(tmp_path)
+    table = peers_audit.run(SMALL, ["flashspec", "economize-typical"], place)
     assert table["way"].to_list() == ["one draft", "blocks", "stream"] * 2
     assert table["biased"].to_list() == [True] * 3 + [False] * 3
     assert (table.filter(table["adapter"] == "flashspec")["single_token"][:2] < 0.1).all()
     text = peers_audit.render(SMALL, table)
     assert text.count("| no evidence of bias") == 3
     monkeypatch.setattr(peers_audit, "audit_one", None)  # all is in the ledger
-    assert peers_audit.run(SMALL, ["flashspec", "economize-typical"], ledger).equals(table)
+    assert peers_audit.run(SMALL, ["flashspec", "economize-typical"], place).equals(table)

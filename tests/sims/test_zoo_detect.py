@@ -2,6 +2,7 @@
 
 import pytest
 
+from sims.runner import Place
 from sims.zoo_detect import Config, missed, render, run
 
 KEYS = ("draft_law_lost", "uniform_zero")
@@ -10,8 +11,8 @@ KEYS = ("draft_law_lost", "uniform_zero")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     config = Config(keys=KEYS, max_draws=5_000, right_draws=2_000, runs=1, tests=("vllm_wide",))
-    folder = tmp_path_factory.mktemp("out")
-    return config, folder, run(config, folder)
+    place = Place(tmp_path_factory.mktemp("out"))
+    return config, place, run(config, place)
 
 
 def test_rows_say_what_was_seen(made):
@@ -33,14 +34,14 @@ def test_rows_say_what_was_seen(made):
 
 
 def test_a_second_run_computes_nothing(made, monkeypatch):
-    config, folder, table = made
+    config, place, table = made
 
     def unwanted(*_):
         raise AssertionError("computed again")
 
     monkeypatch.setattr("sims.zoo_detect.audited", unwanted)
     monkeypatch.setattr("sims.zoo_detect.tested", unwanted)
-    assert run(config, folder).equals(table)
+    assert run(config, place).equals(table)
 
 
 def test_a_miss_is_named(made):
