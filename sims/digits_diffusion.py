@@ -240,11 +240,10 @@ def samplers(seed: int, floor: float, temperature: float = 1.0) -> tuple[Sampler
 
 def remembered(folder: Path, key: Any, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The result of an earlier run with that key and these weights, or a new one, kept whole."""
-    from spectheory.digits.weights import CHECKSUMS, FOLDER
+    from spectheory.digits.weights import pinned
 
-    lines = (FOLDER / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    pinned = [line for line in lines if "diffusion" in line]
-    digest = hashlib.sha256(json.dumps([key, pinned], sort_keys=True).encode()).hexdigest()
+    what = json.dumps([key, pinned("diffusion-")], sort_keys=True)
+    digest = hashlib.sha256(what.encode()).hexdigest()
     path = folder / f"{digest[:20]}.json"
     if path.exists():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -142,8 +142,10 @@ def draw(method: Method, config: Config, pair: CodePair) -> Generated:
 
 
 def kept(method: Method, config: Config, pair: CodePair) -> Generated:
-    """`draw`, from the disk if it was finished before."""
-    key = repr((asdict(config), method.decoder, method.name, pair.codebook.tobytes()))
+    """`draw`, from the disk if it was finished before with these weights."""
+    from spectheory.digits.weights import pinned
+
+    key = repr((asdict(config), method, pinned("vq-")))
     path = KEPT / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         with np.load(path) as saved:

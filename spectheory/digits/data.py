@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from typing import NamedTuple
 
@@ -87,3 +88,18 @@ def to_images(tokens: np.ndarray) -> np.ndarray:
     cells = SIDE // PATCH
     blocks = tokens.reshape(*tokens.shape[:-2], cells, cells, PATCH, PATCH)
     return np.swapaxes(blocks, -3, -2).reshape(*tokens.shape[:-2], SIDE, SIDE)
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """Digest of what arrays hold, and of their shapes and dtypes.
+
+    >>> fingerprint(np.zeros(2)) == fingerprint(np.zeros(2))
+    True
+    >>> fingerprint(np.zeros(2)) == fingerprint(np.zeros((2, 1)))
+    False
+    """
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(repr((array.shape, array.dtype.str)).encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from spectheory.digits.data import digits
+from spectheory.digits.data import digits, fingerprint
 from spectheory.digits.diffusion_model import DRAFT, TARGET, DiffusionModel, Size
 from spectheory.digits.weights import FOLDER, load_weights, save_weights
 from spectheory.training import Training, train
@@ -54,6 +54,7 @@ def train_pair(seed: int, checkpoints: Path, bar: Bar, folder: Path = FOLDER) ->
                 Training(steps=STEPS[role], seed=seed),
                 checkpoints / f"{_name(role, seed)}.pt",
                 progress,
+                about=repr((SIZES[role], BATCH, NOISES, fingerprint(*data))),
             )
         save_weights(_name(role, seed), model, folder)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from spectheory.digits.data import digits
+from spectheory.digits.data import digits, fingerprint
 from spectheory.digits.vq_codebook import encode, fit_codebook
 from spectheory.digits.vq_model import CodeModel, CodeSize
 from spectheory.digits.weights import FOLDER, load_weights, save_weights
@@ -60,6 +60,7 @@ def train_code_pair(checkpoints: Path, bar: Bar, folder: Path = FOLDER) -> None:
     codebook = fit_codebook(data.tokens, CODES).astype(np.float16).astype(np.float32)
     tokens = torch.from_numpy(encode(data.tokens, codebook))
     labels = torch.from_numpy(data.labels.copy())
+    made_from = fingerprint(tokens.numpy(), data.labels, codebook)
     for role, steps in STEPS.items():
         model = _untrained(role)
         model.codebook.copy_(torch.from_numpy(codebook))
@@ -70,6 +71,7 @@ def train_code_pair(checkpoints: Path, bar: Bar, folder: Path = FOLDER) -> None:
                 Training(steps=steps),
                 checkpoints / f"{_name(role)}.pt",
                 progress,
+                about=repr((SIZES[role], BATCH, NOISE, made_from)),
             )
         save_weights(_name(role), trained, folder)
 

@@ -55,6 +55,11 @@ def load_weights(name: str, model: torch.nn.Module, folder: Path = FOLDER) -> to
     return model.eval().requires_grad_(False)
 
 
+def pinned(prefix: str, folder: Path = FOLDER) -> dict[str, str]:
+    """Digests of the weights whose names begin like this, by file."""
+    return {file: digest for file, digest in _checksums(folder).items() if file.startswith(prefix)}
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

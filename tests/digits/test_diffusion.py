@@ -7,6 +7,7 @@ see a rule that is known to be biased; the permutation test of the Frechet dista
 import hashlib
 import math
 import tomllib
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from spectheory.continuous.path_reflection import StepwiseReflection
 from spectheory.continuous.path_released import CSpDReleased
 from spectheory.continuous.path_same import SamePath
 from spectheory.continuous.path_shared_noise import SharedNoise
+from spectheory.digits import diffusion_pair
 from spectheory.digits.data import digits
 from spectheory.digits.diffusion_chain import Sampler, Sampling
 from spectheory.digits.diffusion_decoding import generate, plain
@@ -32,7 +34,7 @@ from spectheory.digits.diffusion_measure import (
     token_acceptance,
 )
 from spectheory.digits.diffusion_model import parameters
-from spectheory.digits.diffusion_pair import SEEDS, load_pair
+from spectheory.digits.diffusion_pair import SEEDS, load_pair, train_pair
 from spectheory.digits.frechet import features, frechet_distance, frechet_test
 from spectheory.digits.weights import CHECKSUMS, FOLDER
 from spectheory.errors import EmptyResidual, InputError, ShapeError, SourceUnavailable
@@ -348,3 +350,18 @@ def test_every_pair_loads(seed):
 def test_unknown_seed():
     with pytest.raises(SourceUnavailable, match="diffusion-target-9"):
         load_pair(9)
+
+
+def test_checkpoints_of_another_loss_or_other_data_are_refused(tmp_path, monkeypatch):
+    others = {"NOISES": 3, "BATCH": 32, "digits": lambda part: digits("test")}
+
+    def silent(label, total):
+        return nullcontext(lambda done: None)
+
+    monkeypatch.setattr(diffusion_pair, "STEPS", {"target": 2, "draft": 1})
+    for _ in range(2):
+        train_pair(0, tmp_path, silent, tmp_path / "weights")
+    for name, other in others.items():
+        with monkeypatch.context() as patch, pytest.raises(InputError, match="other settings"):
+            patch.setattr(diffusion_pair, name, other)
+            train_pair(0, tmp_path, silent, tmp_path / "weights")

@@ -19,7 +19,7 @@ from spectheory.digits.vq_codebook import cluster, decode, encode, fit_codebook
 from spectheory.digits.vq_model import ImageLaws
 from spectheory.digits.vq_pair import CODES, load_code_pair, train_code_pair
 from spectheory.distributions import overlap, total_variation
-from spectheory.errors import ShapeError, TokenError
+from spectheory.errors import InputError, ShapeError, TokenError
 from spectheory.verification.grouped import Grouped
 from spectheory.verification.grouped_keep import GroupedKeep
 from spectheory.verification.rule import rule, rules
@@ -178,15 +178,37 @@ def test_first_tokens_follow_the_law(pair):
     assert audit_law(wrong.tokens[:, 0], law, ALPHA).biased
 
 
-def test_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
+@contextmanager
+def silent(label, total):
+    yield lambda done: None
 
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Training of a few steps over eight codes."""
     monkeypatch.setattr(vq_pair, "CODES", 8)
     monkeypatch.setattr(vq_pair, "STEPS", {"target": 8, "draft": 2})
     monkeypatch.setattr(vq_pair, "Training", partial(vq_pair.Training, every=3))
 
-    @contextmanager
-    def silent(label, total):
-        yield lambda done: None
+
+@pytest.mark.usefixtures("tiny")
+def test_checkpoints_of_another_loss_or_other_data_are_refused(tmp_path, monkeypatch):
+    others = {
+        "NOISE": 0.5,
+        "BATCH": 32,
+        "digits": lambda part: digits("test"),
+        "fit_codebook": lambda tokens, codes: fit_codebook(tokens, codes) + 0.125,
+    }
+    for _ in range(2):
+        train_code_pair(tmp_path, silent, tmp_path / "weights")
+    for name, other in others.items():
+        with monkeypatch.context() as patch, pytest.raises(InputError, match="other settings"):
+            patch.setattr(vq_pair, name, other)
+            train_code_pair(tmp_path, silent, tmp_path / "weights")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_killed_training_ends_with_the_same_weights(tmp_path):
 
     @contextmanager
     def killed(label, total):
