@@ -75,20 +75,23 @@ def measure_latency(
 ) -> LatencyTable:
     """Time passes over a grid; rounds go over all points, so a slow spell hits them alike.
 
+    What all contexts need is held at the same time.
+
     Args:
         prepare: from a number of cached tokens to whatever ``run`` needs.
         run: reads that many tokens and returns when they are read.
         contexts, tokens: the grid, ascending.
         repeats: rounds behind each median, after one that is not counted.
-        done: called with the passes timed so far.
+        done: called with how many times passes were timed over all ``tokens`` of a context, of
+            ``(repeats + 1) * len(contexts)``.
     """
     seconds = np.empty((repeats + 1, len(contexts), len(tokens)))
-    for row, context in enumerate(contexts):
-        prepared = prepare(context)
-        for round_ in range(repeats + 1):
+    prepared = [prepare(context) for context in contexts]
+    for round_ in range(repeats + 1):
+        for row, here in enumerate(prepared):
             for column, count in enumerate(tokens):
                 start = time.perf_counter()
-                run(prepared, count)
+                run(here, count)
                 seconds[round_, row, column] = time.perf_counter() - start
-            done(row * (repeats + 1) + round_ + 1)
+            done(round_ * len(contexts) + row + 1)
     return LatencyTable(tuple(contexts), tuple(tokens), np.median(seconds[1:], axis=0))

@@ -92,11 +92,18 @@ def test_latencies_are_interpolated_and_not_extrapolated():
 
 
 def test_measuring_takes_every_point_in_every_round():
-    seen = []
+    prepared, seen, told = [], [], []
     table = measure_latency(
-        lambda context: context, lambda c, n: seen.append((c, n)), (0, 5), (1, 2), repeats=2
+        lambda context: prepared.append(context) or context,
+        lambda c, n: seen.append((c, n)),
+        (0, 5),
+        (1, 2),
+        repeats=2,
+        done=told.append,
     )
-    assert seen == [(c, n) for c in (0, 5) for _ in range(3) for n in (1, 2)]
+    assert prepared == [0, 5]
+    assert seen == [(c, n) for _ in range(3) for c in (0, 5) for n in (1, 2)]
+    assert told == [1, 2, 3, 4, 5, 6]
     assert table.seconds.shape == (2, 2)
     assert (table.seconds > 0).all()
 
