@@ -37,18 +37,8 @@ ONE = ("rejection", 1)
 RULES = ("k_seq", "recursive", "optimal_iid")
 OPTIMAL = "optimal_iid"
 
-DECODING = tuple(
-    f"decoding/{part}.py"
-    for part in (
-        "batched_verifier",
-        "decoder",
-        "draft_source",
-        "executors",
-        "foresight",
-        "ngram_draft",
-    )
-)
-"""Parts of `spectheory` that texts depend on, besides those of every sweep."""
+DECODING = ("decoding/*.py", "decoding/models.toml", "decoding/drafters/*/*")
+"""Parts of `spectheory` that texts depend on, whatever the draft, besides those of every sweep."""
 
 Verifier = tuple[str, int]
 """Rule and k."""

@@ -25,7 +25,8 @@ OUT = Path("out")
 
 SOURCES = (
     *("*.py", "drafting/*.py", "transport/*.py", "kernels/*.py", "verification/*.py"),
-    *("audit/enumeration.py", "audit/rates.py"),
+    *("audit/enumeration.py", "audit/rates.py", "cli/demo_cells.py", "cli/optimum.py"),
+    "cost/speedup.py",
 )
 """Parts of `spectheory` that the cells of a sweep are computed with."""
 

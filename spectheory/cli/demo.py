@@ -104,14 +104,18 @@ def logits(config: Config, folder: Path, allow_unofficial: bool) -> LoggedLogits
     """The logged logits, from disk if an earlier run logged them."""
     from spectheory.decoding.logged import LoggedLogits
 
-    path = folder / f"{config.request.pair}-logits-{config.logits_key()}.npz"
+    path = _logits_file(config, folder)
     if path.exists():
         note(f"logits from {path}")
         return LoggedLogits.load(path)
-    note(f"logging {config.request.positions} positions of {config.request.pair} to {path}")
+    note(f"logging {config.request.positions} positions of {config.request.pair} to {folder}")
     logged = collect(config.request, allow_unofficial)
-    logged.save(path)
+    logged.save(_logits_file(config, folder))  # the weights may not have been here before
     return logged
+
+
+def _logits_file(config: Config, folder: Path) -> Path:
+    return folder / f"{config.request.pair}-logits-{config.logits_key()}.npz"
 
 
 def _report(

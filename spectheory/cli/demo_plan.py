@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import platform
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from spectheory.cli.logits import Request, draft_names
+from spectheory.cli.logits import TABULAR, Request, draft_names
 from spectheory.cli.style import OPTIMUM
 from spectheory.drafting.scheme import schemes
 from spectheory.verification.rule import VerificationRule, rule, rules
@@ -41,6 +42,21 @@ SLOTS = {
     )
 }
 """Drafts of the heterogeneous scheme, which uses the first k; other pairs cycle through theirs."""
+
+LOGITS = (
+    *("cli/logits.py", "decoding/models.toml", "decoding/small_*.py", "decoding/transformer*.py"),
+    *(
+        f"decoding/{part}.py"
+        for part in ("convert", "early_exit", "logged", "ngram", "pairs", "prompts", "tabular")
+    ),
+)
+"""Source that logits are made with."""
+
+CELLS = (
+    *("*.py", "drafting/*.py", "transport/*.py", "kernels/*.py"),
+    *("audit/enumeration.py", "audit/rates.py", "cli/demo_cells.py", "cli/optimum.py"),
+)
+"""Source that every cell depends on."""
 
 HEATS = (1.0, 0.7, 1.4, 0.5, 2.0, 0.85, 1.2, 0.6)
 
@@ -107,14 +123,21 @@ class Config:
         return (slots * -(-most // len(slots)))[:most]
 
     def logits_key(self) -> str:
-        """Names the logits: changes with anything they depend on."""
-        return _digest(asdict(self.request))
+        """Names the logits: changes with the request, the weights here and the code behind them.
+
+        Python is among the latter: its library warms up n-gram drafts.
+        """
+        from spectheory.decoding.pairs import origins
+
+        pair = self.request.pair
+        weights = {} if pair == TABULAR else origins(pair)
+        return _digest([asdict(self.request), weights, _code(LOGITS), platform.python_version()])
 
     def cell_key(self, cell: Cell) -> str:
-        """Names a cell's result: changes with the configuration and with the code behind it."""
+        """Names a cell's result: changes with configuration, logits and the code behind it."""
         what = asdict(self) | {"resamples": None, "slots": self.slots(), "counts": None}
-        code = _common_code() if cell.rule == OPTIMUM else _code_of(rule(cell.rule))
-        return _digest([what, cell, code])
+        code = _code(CELLS) if cell.rule == OPTIMUM else _code_of(rule(cell.rule))
+        return _digest([what, cell, code, self.logits_key()])
 
 
 def _digest(what: object) -> str:
@@ -122,12 +145,15 @@ def _digest(what: object) -> str:
 
 
 @cache
-def _common_code() -> str:
-    """Digest of the source that every cell depends on."""
+def _code(parts: tuple[str, ...]) -> str:
+    """Digest of the source that patterns in the package's folder name."""
+    return _of_files(files_of(parts))
+
+
+def files_of(parts: tuple[str, ...]) -> list[Path]:
+    """The files that patterns in the package's folder name."""
     root = Path(__file__).parent.parent
-    parts = ("*.py", "drafting/*.py", "transport/*.py", "kernels/*.py", "audit/rates.py")
-    files = [path for part in parts for path in sorted(root.glob(part))]
-    return _of_files([*files, root / "audit" / "enumeration.py"])
+    return [path for part in parts for path in sorted(root.glob(part))]
 
 
 def _code_of(rule: VerificationRule) -> str:
@@ -138,7 +164,7 @@ def _code_of(rule: VerificationRule) -> str:
         name for name in owners if name and name.startswith("spectheory.verification.")
     }
     sources = [inspect.getsourcefile(sys.modules[name]) for name in sorted(used)]
-    return _of_files(Path(source) for source in sources if source) + _common_code()
+    return _of_files(Path(source) for source in sources if source) + _code(CELLS)
 
 
 def _of_files(paths: Iterable[Path]) -> str:

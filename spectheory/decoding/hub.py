@@ -46,6 +46,16 @@ def from_hub(name: str) -> Path:
     return folder
 
 
+def cached_commit(name: str) -> str | None:
+    """The commit of a hub model's copy in the cache; None if there is none."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    found = try_to_load_from_cache(name, "config.json")
+    return Path(found).parent.name if isinstance(found, str) else None
+
+
 @cache
 def hub_reachable() -> bool:
     """Whether the hub answers; asked once a process, and not at all if told to stay offline."""

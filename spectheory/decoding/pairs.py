@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spectheory.decoding.model import LanguageModel
 from spectheory.decoding.ngram import NgramModel
 from spectheory.decoding.prompts import stdlib_source
-from spectheory.decoding.registry import load, models, tables
+from spectheory.decoding.registry import load, models, origin, tables
 from spectheory.discovery import named
 from spectheory.errors import UnknownName
 
@@ -62,6 +62,16 @@ def pair(key: str = "smollm2", *, allow_unofficial: bool = False) -> Pair:
         else:
             raise UnknownName(f"no draft `{name}`; expected a model key, exit:L or ngram:N")
     return Pair(key, target, drafts)
+
+
+def origins(key: str) -> dict[str, str | None]:
+    """What the weights of a pair's models are, by model key; see `registry.origin`.
+
+    Raises:
+        UnknownName: no such pair.
+    """
+    table = named(tables()["pairs"], key, "pair")
+    return {name: origin(name) for name in (table["target"], *table["drafts"]) if name in models()}
 
 
 def _exit(target: Callable[[], TransformerModel], layer: int) -> LanguageModel:

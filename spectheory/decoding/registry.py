@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectheory.decoding.convert import convert_gguf
 from spectheory.decoding.download import Wheels, fetch
-from spectheory.decoding.hub import from_hub
+from spectheory.decoding.hub import cached_commit, from_hub
 from spectheory.decoding.storage import appearing_whole, cache_dir, locked
 from spectheory.discovery import named
 from spectheory.errors import (
@@ -154,6 +154,21 @@ def prepare(name: str, *, allow_unofficial: bool = False, keep_download: bool = 
     raise SourceUnavailable(f"no source could deliver `{name}`:{tried}")
 
 
+def origin(key: str) -> str | None:
+    """What the weights of a registered model are that `prepare` would find here; loads nothing.
+
+    The checksum of the file that the converted folder was made from, else the commit of the hub's
+    copy in the cache; None if nothing is here yet.
+
+    Raises:
+        UnknownName: no such model.
+    """
+    entry = named(models(), key, "model")
+    found = _made_from(cache_dir() / "models" / entry.key)
+    hubs = [source["hub"] for source in entry.sources if "hub" in source]
+    return found or next(filter(None, map(cached_commit, hubs)), None)
+
+
 def wheels_of(source: Mapping[str, Any]) -> Wheels:
     """The wheels that a table of ``models.toml`` describes."""
     packages: list[str] = []
@@ -230,16 +245,21 @@ def _drop_leftovers(converted: Path, download: Path) -> None:
 
 def _checked(converted: Path, sha256: str) -> Path:
     """Refuse a converted folder that was made from another file than the pinned one."""
-    try:
-        found = json.loads((converted / STAMP).read_text())["sha256"]
-    except (OSError, ValueError, KeyError):
-        found = "unknown"
+    found = _made_from(converted) or "unknown"
     if found != sha256:
         raise ChecksumMismatch(
             f"{converted} was made from a file with sha256 {found}; the registry pins {sha256}. "
             "To convert again, delete that folder"
         )
     return converted
+
+
+def _made_from(converted: Path) -> str | None:
+    """Checksum of the file that a folder was converted from."""
+    try:
+        return str(json.loads((converted / STAMP).read_text())["sha256"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _opted_in() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from spectheory.cli import parser
+from spectheory.cli import demo, demo_cells, demo_plan, optimum, parser
 from spectheory.cli.demo_figure import draw
-from spectheory.cli.demo_plan import Config
-from spectheory.cli.logits import Request
+from spectheory.cli.demo_plan import CELLS, LOGITS, Cell, Config, files_of
+from spectheory.cli.logits import Request, collect
+from spectheory.decoding import early_exit, ngram, registry
 from spectheory.drafting.scheme import schemes
 from spectheory.verification.rule import rules
 
@@ -149,6 +151,61 @@ def test_other_seed_measures_again(finished, run, tmp_path):
     assert done.code == 0, done.err
     assert "finished by an earlier run" not in done.err
     assert {row["pair"] for row in done.document["rows"]} == {"tabular"}
+
+
+SMOLLM2 = Config(Request("smollm2", ("humaneval",), (), 1, 16, 4, 0))
+
+
+def keys():
+    """Of logits, of an optimum's cell and of a rule's."""
+    cells = (Cell("iid", "ngram:5", 2, name) for name in ("optimum", "k_seq"))
+    return (SMOLLM2.logits_key(), *map(SMOLLM2.cell_key, cells))
+
+
+def weights(folder, sha256):
+    """Stand-in for a converted model."""
+    stamp = folder / "models" / "smollm2" / registry.STAMP
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(json.dumps({"sha256": sha256}))
+
+
+def test_logits_and_cells_of_other_weights_have_other_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("SPECTHEORY_CACHE", str(tmp_path))
+    weights(tmp_path, "first")
+    before = keys()
+    assert keys() == before
+    weights(tmp_path, "second")
+    assert not set(keys()) & set(before)
+
+
+@pytest.mark.parametrize(("parts", "changed"), [(LOGITS, (0, 1, 2)), (CELLS, (1, 2))])
+def test_logits_and_cells_of_other_code_have_other_names(monkeypatch, parts, changed):
+    before, code = keys(), demo_plan._code
+    monkeypatch.setattr(demo_plan, "_code", lambda p: "edited" if p == parts else code(p))
+    after = keys()
+    assert tuple(i for i in range(3) if after[i] != before[i]) == changed
+
+
+def test_the_code_of_logits_and_cells_is_looked_at():
+    for parts, modules in ((LOGITS, (ngram, early_exit)), (CELLS, (demo_cells, optimum))):
+        assert {Path(inspect.getsourcefile(m)) for m in modules} <= set(files_of(parts))
+        assert all(files_of((part,)) for part in parts)
+
+
+def test_logits_are_named_by_the_weights_that_logging_fetched(monkeypatch, tmp_path):
+    monkeypatch.setenv("SPECTHEORY_CACHE", str(tmp_path))
+    options = parser().parse_args([*SMALL])
+    tabular, asked = Request.of("tabular", options), []
+
+    def fetching(request, allow_unofficial):
+        asked.append(request)
+        weights(tmp_path, "fetched")
+        return collect(tabular)
+
+    monkeypatch.setattr(demo, "collect", fetching)
+    for _ in range(2):
+        demo.logits(SMOLLM2, tmp_path, False)
+    assert asked == [SMOLLM2.request]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")

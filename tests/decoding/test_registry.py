@@ -149,6 +149,25 @@ def test_the_hub_comes_first(fake, monkeypatch, tmp_path):
     assert prepare("somebody/else") == tmp_path / "somebody/else"
 
 
+def test_the_origin_of_weights_is_what_would_be_loaded(fake, monkeypatch, tmp_path):
+    import huggingface_hub
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    assert registry.origin("fake") is None
+    folder = cache / "models--owner--fake"
+    for commit in ("first", "second"):
+        (folder / "snapshots" / commit).mkdir(parents=True)
+        (folder / "snapshots" / commit / "config.json").write_text("{}")
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / "main").write_text(commit)
+        assert registry.origin("fake") == commit
+    prepare("fake")
+    assert registry.origin("fake") == SOURCE["sha256"]
+    with pytest.raises(UnknownName, match="nothing"):
+        registry.origin("nothing")
+
+
 def test_a_folder_works_in_place_of_a_key(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     assert prepare(str(tmp_path)) == tmp_path

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 import sims.runner
-from sims import audit_false_alarms, audit_power, continuous_couplings, peers_audit, zoo_detect
-from sims.runner import Place, source_files
+import spectheory
+from sims import (
+    audit_false_alarms,
+    audit_power,
+    continuous_couplings,
+    multi_draft_decoding,
+    peers_audit,
+    zoo_detect,
+)
+from sims.runner import AUDIT, SOURCES, Place, source_files
 
 ENTRY = ("uniform_zero",)
 RUNS = {
@@ -103,3 +111,45 @@ def test_rows_of_another_version_of_an_engine_are_not_taken(tmp_path, monkeypatc
         monkeypatch.setattr(peers_audit, "engines", lambda v=version: {"one": Installed(v)})
         peers_audit.run(peers_audit.Config(), [], Place(tmp_path))
     assert len(called) == 4  # blocks and stream, of two versions
+
+
+LEDGERS = {
+    "audit_false_alarms": AUDIT,
+    "audit_power": AUDIT,
+    "block_efficiency": SOURCES,
+    "continuous_couplings": continuous_couplings.SOURCES,
+    "multi_draft_decoding": (*SOURCES, "batched/*.py", *multi_draft_decoding.DECODING),
+    "parallel_drafting": SOURCES,
+    "peers_audit": peers_audit.SOURCES,
+    "sweep": SOURCES,
+    "zoo_detect": zoo_detect.SOURCES,
+}
+"""Simulations by the parts of the library that stand in the names of their ledgers."""
+
+NO_NUMBERS = {"sims.runner", "sims.audit_false_alarms", "spectheory.cli.style"}
+"""Modules that decide no number of a ledger: `sims.audit_false_alarms` lends an interval."""
+
+
+@pytest.mark.parametrize("sim", LEDGERS)
+def test_all_that_a_simulation_imports_names_its_ledger(sim):
+    files = set(source_files(sim, LEDGERS[sim]))
+    here, library = Path(sims.runner.__file__).parent, Path(spectheory.__file__).parent
+    tree = ast.parse((here / f"{sim}.py").read_text())
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    own = {name for name in modules if name.startswith(("sims.", "spectheory."))} - NO_NUMBERS
+    assert own
+    for name in own:
+        root = here if name.startswith("sims.") else library
+        path = root.joinpath(*name.split(".")[1:]).with_suffix(".py")
+        assert path in files, name
+
+
+def test_the_code_behind_drafts_and_optima_names_ledgers():
+    library = Path(spectheory.__file__).parent
+    texts = source_files("multi_draft_decoding", LEDGERS["multi_draft_decoding"])
+    assert library / "decoding" / "ngram.py" in texts
+    assert library / "decoding" / "models.toml" in texts
+    assert library / "cli" / "optimum.py" in source_files("sweep")
+    for sources in LEDGERS.values():
+        for part in sources:
+            assert source_files("none", [part]) != source_files("none", []), part
