@@ -13,6 +13,9 @@ import sims.audit_false_alarms as false_alarms
 import sims.audit_power as power
 from sims.ledger import fill
 from sims.runner import Place
+from spectheory.audit.biases import DIRECTIONS
+from spectheory.audit.run import Job, audit_sampler
+from spectheory.audit.sampler import categorical
 
 
 def test_a_ledger_goes_on_after_a_line_that_was_cut_off(tmp_path):
@@ -75,6 +78,22 @@ def test_no_two_false_alarm_audits_share_laws_or_random_numbers(monkeypatch):
     assert seeds.isdisjoint(job.seed for job in jobs)
 
 
+def test_measured_audits_share_no_random_numbers_and_not_those_of_the_laws(monkeypatch):
+    tapes, config = [], power.Config(size=400)
+
+    def recorded(law, uniforms):
+        tapes.append(uniforms[:2].tobytes())
+        return categorical(law, uniforms)
+
+    monkeypatch.setattr(power, "categorical", recorded)
+    for direction in DIRECTIONS:
+        for draws in (100, 200):
+            for run in range(2):
+                power.measure(config, direction, draws, 0.01, run)
+    assert len(set(tapes)) == len(tapes) == 4 * len(DIRECTIONS)
+    assert np.random.default_rng(config.seed).random(2).tobytes() not in tapes
+
+
 def test_power_table_of_a_small_vocabulary(tmp_path):
     config = power.Config(size=400, draws=(300, 3_000), runs=(1, 2))
     table = power.run(config, Place(tmp_path))
@@ -95,9 +114,6 @@ def test_power_table_of_a_small_vocabulary(tmp_path):
 @pytest.mark.parametrize("case", false_alarms.CASES)
 def test_cases_are_audits_that_could_fail(case):
     """The same laws with drafts always accepted are found out, unless p and q are the same."""
-    from spectheory.audit.run import Job, audit_sampler
-    from spectheory.audit.sampler import categorical
-
     target, draft, _ = false_alarms.CASES[case].job(np.random.default_rng(0))
     wrong = draft
     if draft is None or (np.shape(draft) == np.shape(target) and (draft == target).all()):
