@@ -155,8 +155,8 @@ def render(config: Config, table: Any) -> str:
         f"# False alarms of the audit at alpha = {config.alpha:g}",
         "",
         f"Law-lossless samplers, {config.draws:,} draws an audit, looked at after every draw; laws "
-        "and random numbers are new for every audit. The interval is Clopper and Pearson's at 99 %. Made by "
-        "`python -m sims.audit_false_alarms`.",
+        "and random numbers are new for every audit. The interval is Clopper and Pearson's at "
+        "99 %. Made by `python -m sims.audit_false_alarms`.",
         "",
         "| sampler | audits | alarms | rate | interval | median of the highest e-value |",
         "|---|--:|--:|--:|---|--:|",
