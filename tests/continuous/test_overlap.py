@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.special import ndtr, roots_genlaguerre
 from scipy.stats import chi2, norm, ortho_group
 
 from spectheory.continuous.chain import DiffusionChain, linear_path
@@ -15,7 +16,7 @@ from spectheory.continuous.gaussian import Gaussian
 from spectheory.continuous.gaussian_ratio import GaussianRatio, gaussian_ratio
 from spectheory.continuous.line_ratio import LineRatio
 from spectheory.continuous.mixture import Mixture, on_line
-from spectheory.continuous.overlap import overlap, ratio_law
+from spectheory.continuous.overlap import exact_overlap, overlap, ratio_law
 from spectheory.continuous.pair import ContinuousPair
 from spectheory.continuous.torch_density import TorchDensity, from_torch
 from spectheory.continuous.univariate import exponential, laplace, normal, student, uniform
@@ -173,6 +174,46 @@ def test_closed_forms_against_the_ratio_law(target, draft):
     else:
         law = ratio_law(pair)
     assert float(law.log_capped(0.0)) == pytest.approx(closed.log, abs=1e-12)
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7])
+@pytest.mark.parametrize("distance", [0.5, 3.0])
+@pytest.mark.parametrize("dimension", [1, 16])
+def test_isotropic_gaussians_whose_spreads_nearly_agree(dimension, distance, gap):
+    mean = np.zeros(dimension)
+    mean[0] = distance
+    wide, narrow = Gaussian(mean, 1 + gap), Gaussian(np.zeros(dimension))
+    expected = _isotropic(dimension, distance, 1 + gap)
+    for pair in (ContinuousPair(wide, narrow), ContinuousPair(narrow, wide)):
+        assert exact_overlap(pair).value == pytest.approx(expected, rel=1e-12)
+
+
+def _isotropic(dimension: int, distance: float, variance: float) -> float:
+    """Overlap of ``N(m, v I)``, v > 1, and ``N(0, I)``: along the shift, the wider one is smaller
+    between the roots of a quadratic, whose last term the squared length across it moves."""
+    across, weights = np.zeros(1), np.ones(1)
+    if dimension > 1:
+        nodes, weights = roots_genlaguerre(60, (dimension - 3) / 2)
+        across, weights = 2 * nodes, weights / weights.sum()
+
+    def between(across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        bend, slope = 1 - 1 / variance, 2 * distance / variance
+        level = bend * across - dimension * math.log(variance) - distance**2 / variance
+        half = -0.5 * (slope + np.sqrt(slope**2 - 4 * bend * level))
+        return half / bend, level / half
+
+    spread = math.sqrt(variance)
+    low, high = between(variance * across)
+    inside = ndtr((high - distance) / spread) - ndtr((low - distance) / spread)
+    low, high = between(across)
+    return float(weights @ (inside + ndtr(low) + ndtr(-high)))
+
+
+def test_spreads_a_rounding_apart():
+    for dimension in (1, 16):
+        near = Gaussian(np.zeros(dimension), math.nextafter(1.0, 2.0))
+        found = exact_overlap(ContinuousPair(near, Gaussian(np.zeros(dimension))))
+        assert found.value == pytest.approx(1.0, abs=1e-13)
 
 
 def test_ten_thousand_dimensions():
