@@ -46,11 +46,12 @@ class KSeqCoupling(DraftedCoupling):
         rho, beta = slow_down(ratio_law(pair), k)
         log_rho = math.log(rho)
         accepted = -math.expm1(k * math.log1p(-beta)) if beta < 1 else 1.0
+        each = accepted / beta if beta > 0 else k  # the limit, where no draft is ever accepted
         chance = np.exp(np.minimum(log_ratios(pair, drafts) - log_rho, 0.0))
 
         def log_kept(log_r: np.ndarray) -> np.ndarray:
             # m = min(p / rho, q) (1 - (1 - beta)^k) / beta
-            return np.maximum(log_rho, log_r) - math.log(accepted / beta)
+            return np.maximum(log_rho, log_r) - math.log(each)
 
         return replaced(pair, drafts, first_accepted(chance, rng), log_kept, rng)
 

@@ -127,9 +127,11 @@ class ScorePlan:
         below, share = self.split(log_r)
         accepted = (1 - share) * self.mean[self.group[below]]
         accepted += share * self.mean[self.group[below + 1]]
-        with np.errstate(divide="ignore"):
-            # At r = 0 there is no target mass to keep.
-            return np.where(accepted > 0, log_r - np.log(accepted), 0.0)
+        # Where nothing is accepted all target mass is to be kept; at r = 0 there is none.
+        kept = np.where(log_r > -np.inf, np.inf, 0.0)
+        some = accepted > 0
+        kept[some] = log_r[some] - np.log(accepted[some])
+        return kept
 
 
 @lru_cache(maxsize=64)

@@ -95,10 +95,13 @@ def slow_down(law: RatioLaw, k: int) -> SlowDown:
         return -math.expm1(k * math.log1p(-beta)) - math.exp(log_rho) * beta if beta < 1 else 0.0
 
     # At rho = 1 the excess is 1 - TV^k - (1 - TV) >= 0, at rho = k it is <= 0.
+    most = math.log(k)
     if k == 1 or excess(0.0) <= 0:
         log_rho = 0.0
+    elif excess(most) >= 0:  # by rounding, where beta is next to nothing
+        log_rho = most
     else:
-        log_rho = float(brentq(excess, 0.0, math.log(k), xtol=1e-15))
+        log_rho = float(brentq(excess, 0.0, most, xtol=1e-15))
         while excess(log_rho) > 0:  # the lossless side of the root
             log_rho += 1e-15 * max(1.0, log_rho)
     return SlowDown(math.exp(log_rho), _beta(law, log_rho))

@@ -66,6 +66,18 @@ SOLID_CASES = [
     for k in (1, 3)
     if one.serves(pair, k)
 ]
+APART = {
+    "disjoint": ContinuousPair(uniform(0.0, 1.0), uniform(2.0, 3.0)),
+    "far": ContinuousPair(Gaussian(0.0), Gaussian(20.0)),
+    "farther": ContinuousPair(Gaussian([60.0, 80.0]), Gaussian([0.0, 0.0])),
+}
+APART_CASES = [
+    (key, name, k)
+    for key, one in couplings().items()
+    for name, pair in APART.items()
+    for k in (1, 2, 8)
+    if one.most_drafts is None and one.serves(pair, k)
+]
 
 
 def biased(law: Density, points: np.ndarray) -> bool:
@@ -116,6 +128,16 @@ def test_scores_are_uniform_whatever_the_pair():
         log_r = pair.log_ratio(pair.draft.sample(DRAWS, rng))
         scores, _ = score_plan(ratio_law(pair), 4).scores(log_r, rng)
         assert not audit_cdf(scores, lambda u: np.clip(u, 0, 1), FALSE_ALARM).biased
+
+
+@pytest.mark.parametrize(("key", "name", "k"), APART_CASES)
+def test_densities_so_far_apart_that_no_draft_is_accepted(key, name, k):
+    pair, one = APART[name], coupling(key)
+    assert one.acceptance(pair, k) < 1e-20
+    drawn = one.draw(pair, 10_000, np.random.default_rng(7), k)
+    assert not drawn.accepted.any()
+    assert np.all(drawn.proposals == 1)
+    assert not biased(pair.target, drawn.sample)
 
 
 # -- what must be caught ---------------------------------------------------------------------

@@ -73,6 +73,16 @@ def test_recursive_rejection_keeps_acceptances_far_below_rounding():
     assert ladder_recursive(GaussianShift(delta), k) == pytest.approx(wanted, rel=1e-9, abs=0)
 
 
+@pytest.mark.parametrize("delta", [18.0, 25.0, 37.0])
+@pytest.mark.parametrize("k", [2, 8, 16])
+def test_k_seq_where_drafts_hardly_ever_stand(delta, k):
+    """Then ``1 - (1 - beta)^k = k beta``, so rho is k and the acceptance C(k)."""
+    tau = math.log(k) / delta
+    wanted = norm.cdf(tau - delta / 2) + k * norm.sf(tau + delta / 2)
+    assert slow_down(GaussianShift(delta), k).rho == pytest.approx(k, rel=1e-12)
+    assert ladder_k_seq(GaussianShift(delta), k) == pytest.approx(wanted, rel=1e-9, abs=0)
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("k", [2, 3])
 def test_steps_against_the_transport_program(seed, k):
