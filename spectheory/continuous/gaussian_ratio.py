@@ -21,10 +21,15 @@ from scipy.special import log_ndtr
 from spectheory.continuous.contour import log_integrals, saddle
 from spectheory.continuous.gaussian import Gaussian
 from spectheory.continuous.ratio_law import RatioLaw
+from spectheory.errors import InputError
 
 _BLOCK = 0.5
 """Caps whose logarithms differ by at most this, and by no more than the log ratio's own spread,
 share one path."""
+
+_FAR = 1e280
+"""Below this, ratios of variances and squares of shifts in deviations have moments that are float64
+numbers."""
 
 
 class GaussianRatio(RatioLaw):
@@ -76,11 +81,11 @@ class GaussianRatio(RatioLaw):
         return float(self.log_moment(np.array([float(power)]))[0])
 
     def divergence(self) -> float:
-        excess = _excess(self.variances - 1)
+        excess = _excess(self.variances)
         return 0.5 * float(self.counts @ (excess + self.shifts))
 
     def reverse_divergence(self) -> float:
-        excess = _excess(1 / self.variances - 1)
+        excess = _excess(1 / self.variances)
         return 0.5 * float(self.counts @ (excess + self.shifts / self.variances))
 
     def log_supremum(self) -> float:
@@ -201,16 +206,21 @@ class GaussianShift(GaussianRatio):
 def gaussian_ratio(target: Gaussian, draft: Gaussian) -> GaussianRatio:
     """The ratio law of two Gaussians of one dimension.
 
+    Raises:
+        InputError: variances 1e280 or more apart, or means 1e140 deviations.
+
     >>> law = gaussian_ratio(Gaussian(np.zeros(10_000)), Gaussian(np.ones(10_000)))
     >>> round(float(law.log_capped(0.0)), 3)  # far below the smallest float64
     -1254.138
     """
     gap = target.mean - draft.mean
     if draft.covariance is None and target.covariance is None:
+        with np.errstate(over="ignore", under="ignore"):  # refused below
+            variances = target.variances / draft.variances
+            shifts = (gap / np.sqrt(draft.variances)) ** 2
+        _refuse_far(variances, shifts)
         if np.array_equal(target.variances, draft.variances):
             return GaussianShift(float(np.linalg.norm(gap / np.sqrt(draft.variances))))
-        variances = target.variances / draft.variances
-        shifts = gap**2 / draft.variances
     else:
         above, below = (
             np.diag(law.variances) if law.covariance is None else law.covariance
@@ -218,15 +228,39 @@ def gaussian_ratio(target: Gaussian, draft: Gaussian) -> GaussianRatio:
         )
         factor = np.linalg.cholesky(below)
         centred = solve_triangular(factor, gap, lower=True)
+        with np.errstate(over="ignore"):  # refused below
+            _refuse_far(np.ones(1), centred**2)
         if np.array_equal(above, below):
             return GaussianShift(float(np.linalg.norm(centred)))
         half = solve_triangular(factor, above, lower=True)
         variances, axes = eigh(solve_triangular(factor, half.T, lower=True))
         shifts = (axes.T @ centred) ** 2
+        _refuse_far(variances, shifts)
     kinds, counts = np.unique(np.stack([variances, shifts]), axis=1, return_counts=True)
     return GaussianRatio(kinds[0], kinds[1], counts.astype(np.float64))
 
 
-def _excess(x: np.ndarray) -> np.ndarray:
-    """``x - log(1 + x)`` for x > -1, without cancellation at 0."""
-    return np.where(np.abs(x) < 1e-4, x**2 * (0.5 - x * (1 / 3 - x / 4)), x - np.log1p(x))
+def _refuse_far(variances: np.ndarray, shifts: np.ndarray) -> None:
+    """Refuse a target whose moments, in the draft's units, float64 does not hold."""
+    least, most = float(variances.min()), float(variances.max())
+    if not 1 / _FAR < least <= most < _FAR:
+        raise InputError(
+            f"`target` has variances of {least:.3g} to {most:.3g} times those of `draft`; expected "
+            f"between {1 / _FAR:g} and {_FAR:g} times. A slip in an exponent, or a covariance that "
+            "is singular but for rounding?"
+        )
+    with np.errstate(over="ignore"):
+        squared = float(max(shifts.sum(), (shifts / variances).sum()))
+    if not squared < _FAR:
+        raise InputError(
+            f"the means of `target` and `draft` are {math.sqrt(squared):.3g} deviations apart; "
+            f"expected less than {math.sqrt(_FAR):g}. A slip in an exponent?"
+        )
+
+
+def _excess(variance: np.ndarray) -> np.ndarray:
+    """``v - 1 - log v`` for v > 0, without cancellation at 1."""
+    x = variance - 1
+    near = np.clip(x, -1e-4, 1e-4)
+    series = near**2 * (0.5 - near * (1 / 3 - near / 4))
+    return np.where(near == x, series, x - np.log(variance))

@@ -137,7 +137,7 @@ class LineRatio(RatioLaw):
     def _crossed(self, log_caps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which cap is crossed in which cell."""
         lowest, highest = np.minimum(self.first, self.last), np.maximum(self.first, self.last)
-        rows, cells = [], []
+        rows, cells = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
         for at in range(0, len(log_caps), _BLOCK):
             block = log_caps[at : at + _BLOCK, None]
             row, cell = np.nonzero((lowest < block) & (block < highest))

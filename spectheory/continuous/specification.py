@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -33,9 +34,18 @@ class Family(NamedTuple):
     least: int
 
 
+_LEAST = 1e-150
+"""Deviations between this and its inverse have variances that float64 holds in full."""
+
+
 def _normal(mean: float, deviation: float) -> Gaussian:
     if not deviation > 0:
         raise InputError(f"`deviation` is {deviation:g}; expected a number > 0")
+    if not _LEAST <= deviation <= 1 / _LEAST and math.isfinite(deviation):
+        raise InputError(
+            f"`deviation` is {deviation:g}; expected {_LEAST:g} to {1 / _LEAST:g}, whose squares "
+            "float64 holds. A slip in the exponent?"
+        )
     return Gaussian(mean, deviation**2)
 
 
@@ -66,7 +76,8 @@ def density(text: str) -> Density:
     if not found or found[1] not in FAMILIES:
         raise InputError(f"{text!r} is no density; expected one of {usage()}, or a .json file")
     family = FAMILIES[found[1]]
-    numbers = [_number(text, part) for part in found[2].split(",") if part.strip()]
+    parts = found[2].split(",") if found[2].strip() else []
+    numbers = [_number(text, part) for part in parts]
     if not family.least <= len(numbers) <= len(family.numbers):
         raise InputError(f"{text!r} has {len(numbers)} numbers; expected {_signature(found[1])}")
     try:
@@ -92,6 +103,8 @@ def _signature(name: str) -> str:
 
 
 def _number(text: str, part: str) -> float:
+    if not part.strip():
+        raise InputError(f"{text!r} has an empty place; expected numbers. One comma too many?")
     try:
         return float(part)
     except ValueError:

@@ -102,14 +102,15 @@ def exponential(rate: float, start: float = 0.0) -> Univariate:
     array([-0.30685282,        -inf])
     """
     rate, start = _number("rate", rate, positive=True), _number("start", start)
-    return Univariate(stats.expon(start, 1 / rate), (), "exponential", (rate, start))
+    scale = _number("1 / rate", 1 / rate, positive=True)
+    return Univariate(stats.expon(start, scale), (), "exponential", (rate, start))
 
 
 def uniform(low: float, high: float) -> Univariate:
     """``1 / (high - low)`` on [low, high].
 
     Raises:
-        InputError: low is not below high.
+        InputError: low is not below high, or so far that float64 has no number for it.
 
     >>> uniform(0.0, 4.0).log_density([1.0])
     array([-1.38629436])
@@ -117,7 +118,8 @@ def uniform(low: float, high: float) -> Univariate:
     low, high = _number("low", low), _number("high", high)
     if not low < high:
         raise InputError(f"uniform({low:g}, {high:g}): `low` is to be below `high`")
-    return Univariate(stats.uniform(low, high - low), (), "uniform", (low, high))
+    length = _number("high - low", high - low)
+    return Univariate(stats.uniform(low, length), (), "uniform", (low, high))
 
 
 def student(freedom: float, location: float = 0.0, scale: float = 1.0) -> Univariate:

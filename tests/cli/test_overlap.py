@@ -39,6 +39,18 @@ def test_families(run, target, draft, value):
     assert document["optimum"] == pytest.approx(value, abs=5e-7)
 
 
+@pytest.mark.parametrize("mean", [0, 1])
+def test_deviations_a_hundred_orders_apart(run, mean):
+    """The narrow one lies under the wide one but beyond ``+-d``: ``P(|Z| > d) + q(m) 2 d s``."""
+    document = run("overlap", f"normal({mean},1e-100)", "normal(0,1)", "--json").document
+    crossing = math.sqrt(2 * 100 * math.log(10) + mean**2)
+    inside = 2e-100 * crossing * norm.pdf(mean)
+    assert document["overlap"]["log"] == pytest.approx(
+        math.log(inside + 2 * norm.sf(crossing)), abs=1e-12
+    )
+    assert run("overlap", "normal(1e100,1)", "normal(0,1)").code == 0
+
+
 def test_table_and_files(run, tmp_path):
     mixture = tmp_path / "mixture.json"
     mixture.write_text(
@@ -66,6 +78,18 @@ def test_table_and_files(run, tmp_path):
         ("student(x)", "'x' is no number"),
         ("uniform(2,1)", "`low` is to be below `high`"),
         ("normal(nan,1)", "finite"),
+        ("normal(0,inf)", "finite"),
+        ("normal(0,1e200)", "`deviation` is 1e+200; expected 1e-150 to 1e+150"),
+        ("normal(0,1e-160)", "`deviation` is 1e-160; expected 1e-150 to 1e+150"),
+        ("normal(0,1e145)", "variances of 1e+290 to 1e+290 times those of `draft`"),
+        ("normal(1e200,1)", "inf deviations apart; expected less than 1e+140"),
+        ("normal(1e100,1e-130)", "inf deviations apart"),
+        ("normal(0,,1)", "'normal(0,,1)' has an empty place"),
+        ("student(,3)", "'student(,3)' has an empty place"),
+        ("exponential(1,)", "has an empty place"),
+        ("exponential()", "has 0 numbers"),
+        ("exponential(1e-310)", "`1 / rate` is inf"),
+        ("uniform(-1e308,1e308)", "`high - low` is inf"),
         ("missing.json", "No such file"),
     ],
 )
