@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.special import binom
+from scipy.special import betainc, binom
 
 from spectheory.continuous.couple_reflection import needs_one_covariance, standard_shift
 from spectheory.continuous.coupling import Coupled, Coupling, DraftedCoupling, replaced
@@ -19,6 +19,9 @@ from spectheory.continuous.pair import ContinuousPair
 from spectheory.continuous.univariate import normal
 from spectheory.errors import InputError
 
+_ROUNDS = 3
+"""Linear programs for the best weights. More gain less than 2e-6 of acceptance."""
+
 
 @dataclass(frozen=True)
 class RankCoupling(DraftedCoupling):
@@ -27,12 +30,12 @@ class RankCoupling(DraftedCoupling):
     Drafts are ranked along the line (along the mean shift for Gaussians with one covariance). The
     pick has density ``q(x) f(U)`` with ``U = Q(X <= x)`` and f the mixture of the ranks' Beta
     densities, so it is accepted with ``min(1, r / f(U))``; the residual is ``(p - q f)_+``.
-    Lossless for any weights, and never above the optimum. `acceptance` is a sum over 20,000 cells,
-    right to 1e-6 with heavy tails and to 1e-8 without.
+    Lossless for any weights, and never above the optimum. `acceptance` is a sum of exact masses
+    over 20,000 cells, cut where p crosses the pick's density.
 
     Args:
         weights: of the ranks, lowest first, with sum 1; None takes the best ones, by linear
-            programming on 400 quadrature nodes.
+            programming on 400 cells, which loses less than 2e-6 of acceptance.
 
     Raises:
         InputError: weights that are no law over k ranks.
@@ -82,9 +85,10 @@ class RankCoupling(DraftedCoupling):
         return replaced(pair, drafts, slot, log_excess, rng, of_points=True)
 
     def _acceptance(self, pair: ContinuousPair, k: int) -> float:
-        nodes, p, q = _line_nodes(pair)
-        density = _rank_density(nodes, self._weights(pair, k))
-        return float(np.minimum(p, q * density).sum())
+        weights = self._weights(pair, k)
+        edges = _cut(pair, _cells(pair, 20_000), weights)
+        p, picks = _masses(pair, edges, k)
+        return float(np.minimum(p, picks @ weights).sum())
 
     def _weights(self, pair: ContinuousPair, k: int) -> np.ndarray:
         if self.weights is None:
@@ -123,27 +127,59 @@ def _order_statistics(u: np.ndarray, k: int) -> np.ndarray:
     return k * binom(k - 1, j) * u[:, None] ** j * (1 - u[:, None]) ** (k - 1 - j)
 
 
-def _line_nodes(pair: ContinuousPair, nodes: int = 20_000) -> tuple[np.ndarray, ...]:
-    """Ranks at the middle of short cells that cover the line, and both masses of the cells."""
-    target, draft = _line(pair)
-    marks = np.unique(np.concatenate([target.landmarks(), draft.landmarks()]))
-    spread = np.interp(
-        np.linspace(0, 1, nodes), 0.5 * (target.cdf(marks) + draft.cdf(marks)), marks
+def _cells(pair: ContinuousPair, cells: int) -> np.ndarray:
+    """Ascending edges of cells that cover the line and have about equal masses under both laws."""
+    laws = _line(pair)
+    marks = np.unique(
+        np.concatenate([part for law in laws for part in (law.landmarks(), law.knots())])
     )
-    grid = np.unique(np.concatenate([marks, spread]))
-    p, q = np.diff(target.cdf(grid)), np.diff(draft.cdf(grid))
-    return draft.cdf(0.5 * (grid[1:] + grid[:-1])), p, q
+    mean = 0.5 * sum(law.cdf(marks) for law in laws)
+    return np.unique(np.concatenate([marks, np.interp(np.linspace(0, 1, cells), mean, marks)]))
+
+
+def _cut(pair: ContinuousPair, edges: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The edges, and the points between two of them where p goes above or below the pick."""
+    line = ContinuousPair(*_line(pair))
+
+    def above(x: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):  # neither has mass there
+            pick = np.log(_rank_density(line.draft.cdf(x), weights))
+            return np.asarray(line.log_ratio(x) > pick)
+
+    start = above(edges)
+    cut = np.flatnonzero(start[1:] != start[:-1])
+    low, high, start = edges[cut], edges[cut + 1], start[cut]
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        left = above(middle) == start
+        low, high = np.where(left, middle, low), np.where(left, high, middle)
+    return np.unique(np.concatenate([edges, low]))
+
+
+def _masses(pair: ContinuousPair, edges: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """``(cells,)`` target mass of each cell, and ``(cells, k)`` that of each rank of k drafts."""
+    target, draft = _line(pair)
+    j = np.arange(k)
+    ranks = betainc(j + 1, k - j, draft.cdf(edges)[:, None])
+    return np.maximum(np.diff(target.cdf(edges)), 0.0), np.maximum(np.diff(ranks, axis=0), 0.0)
 
 
 @lru_cache(maxsize=64)
 def _best_weights(pair: ContinuousPair, k: int) -> np.ndarray:
-    """Weights of most acceptance: maximise ``sum_i min(p_i, q_i sum_j w_j f_j(u_i))``."""
-    u, p, q = _line_nodes(pair, 400)
-    ranks = _order_statistics(u, k)
-    size = len(u)
+    """Weights of most acceptance, on cells that are cut where p crosses the last round's pick."""
+    edges, weights = _cells(pair, 400), np.full(k, 1 / k)
+    for _ in range(_ROUNDS):
+        edges = _cut(pair, edges, weights)
+        weights = _weights_on(*_masses(pair, edges, k))
+    return weights
+
+
+def _weights_on(p: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Maximise ``sum_i min(p_i, sum_j w_j q_ij)`` over the weights."""
+    size, k = ranks.shape
     found = linprog(
         np.concatenate([np.zeros(k), -np.ones(size)]),
-        A_ub=np.concatenate([-(q[:, None] * ranks), np.eye(size)], axis=1),
+        A_ub=np.concatenate([-ranks, np.eye(size)], axis=1),
         b_ub=np.zeros(size),
         A_eq=np.concatenate([np.ones(k), np.zeros(size)])[None, :],
         b_eq=[1.0],
