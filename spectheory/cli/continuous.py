@@ -30,6 +30,8 @@ SHOWN = (
     "cspd_released",
 )
 RESAMPLES, PERMUTATIONS = 2000, 199
+_IMAGES, _DEALS = 1, 2
+"""What a stream is for: first words of seeds, since words of 0 at the end make no other stream."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,10 +64,17 @@ def run(options: argparse.Namespace) -> None:
     """Draw, measure, print, save the pictures."""
     from spectheory.cli.continuous_pictures import draw
     from spectheory.decoding.threads import torch_threads
+    from spectheory.digits.data import TOKENS
     from spectheory.digits.diffusion_chain import Sampler, Sampling
     from spectheory.digits.diffusion_model import parameters
     from spectheory.digits.diffusion_pair import load_pair
+    from spectheory.errors import InputError
 
+    if options.prefill >= TOKENS:
+        raise InputError(
+            f"`--prefill` is {options.prefill}; expected less than the {TOKENS} tokens of an image, "
+            "or no draft is left to test"
+        )
     start = time.perf_counter()
     torch_threads(1)  # the networks are too small to be shared out
     sampling = Sampling(options.floor, options.temperature, options.guidance)
@@ -118,7 +127,7 @@ def images(
             done(whole * (len(made) + begun) + amount)
 
         begun = 0
-        first = plain(target, labels, np.random.default_rng([options.seed, 0]), part)
+        first = plain(target, labels, np.random.default_rng([_IMAGES, options.seed, 0]), part)
         begun = 1
         for at, rule in enumerate(rules, start=1):
             made[rule.key] = generate(
@@ -126,13 +135,13 @@ def images(
                 draft,
                 labels,
                 rule,
-                np.random.default_rng([options.seed, at]),
+                np.random.default_rng([_IMAGES, options.seed, at]),
                 block=options.block,
                 prefill=options.prefill,
                 truncate=rule.truncates,
                 progress=part,
             )
-        last = np.random.default_rng([options.seed, len(rules) + 1])
+        last = np.random.default_rng([_IMAGES, options.seed, len(rules) + 1])
         return first, made, plain(draft, labels, last, part)
 
 
@@ -153,7 +162,7 @@ def measure(
         features(found.tokens),
         features(plain),
         PERMUTATIONS,
-        np.random.default_rng([options.seed, 1]),
+        np.random.default_rng([_DEALS, options.seed]),  # one and the same for every rule
     )
     # Both models have the schedule's variances.
     exact = rule.lossless or rule.exact_for_shared_variances
