@@ -14,7 +14,7 @@ SHORT = 8
 
 HEAD = """# Gallery
 
-Written by `spectheory reproduce all --gallery`; do not edit. Every value is computed here by the
+Written by `spectheory reproduce all{option}`; do not edit. Every value is computed here by the
 library; the papers' numbers come from `spectheory/literature`, where each stands with its place.
 
 - agrees within printed rounding: our value rounds to the printed digits;
@@ -23,15 +23,18 @@ library; the papers' numbers come from `spectheory/literature`, where each stand
 """
 
 
-def page(drawn: dict[str, tuple[ModuleType, list[Compared]]], pictures: str) -> str:
+def page(
+    drawn: dict[str, tuple[ModuleType, list[Compared]]], pictures: str, option: str = ""
+) -> str:
     """The page in Markdown.
 
     Args:
         drawn: figure modules by name, with what they reproduced.
         pictures: folder of the pictures, as seen from the page.
+        option: of the command that writes the page, after ``all``.
     """
     total = Counter(row.verdict for _, rows in drawn.values() for row in rows)
-    lines = [HEAD, "In all " + _counts(total) + ".", ""]
+    lines = [HEAD.format(option=option and f" {option}"), "In all " + _counts(total) + ".", ""]
     for name, (module, rows) in drawn.items():
         title, _, rest = (module.__doc__ or "").partition("\n")
         lines += [

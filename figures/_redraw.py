@@ -69,7 +69,8 @@ def redraw(names: Sequence[str], out: Path, quick: bool, gallery: bool) -> Itera
         yield Drawn(path, rows)
     if everything:
         place, folder = (HERE, "gallery") if gallery else (pictures, ".")
-        (place / "README.md").write_text(page(drawn, folder), encoding="utf-8")
+        option = "--gallery" if gallery else "--quick" if quick else ""
+        (place / "README.md").write_text(page(drawn, folder, option), encoding="utf-8")
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -94,6 +94,24 @@ def test_page_says_what_differs_and_what_is_not_judged():
     assert "`spectheory reproduce one`" in text
 
 
+def test_page_says_what_wrote_it(tmp_path, monkeypatch):
+    assert "Written by `spectheory reproduce all --gallery`;" in (
+        Path(_redraw.__file__).with_name("README.md").read_text(encoding="utf-8")
+    )
+    module = figures()["cspd_speed"]
+    monkeypatch.setattr(_redraw, "figures", lambda: {"cspd_speed": module})
+    monkeypatch.setattr(_redraw, "HERE", tmp_path / "source")
+    kept = tmp_path / "out"
+    for quick, gallery, place, command in (
+        (True, False, kept / "figures", "all --quick"),
+        (False, False, kept / "figures", "all"),
+        (False, True, tmp_path / "source", "all --gallery"),
+    ):
+        list(_redraw.redraw(["all"], kept, quick=quick, gallery=gallery))
+        text = (place / "README.md").read_text(encoding="utf-8")
+        assert f"Written by `spectheory reproduce {command}`;" in text
+
+
 def test_unknown_figure_is_refused(tmp_path):
     with pytest.raises(UnknownName, match=r"no figure `nothing`; there are .*canonical_figure_2"):
         list(_redraw.redraw(["nothing"], tmp_path, quick=True, gallery=False))
