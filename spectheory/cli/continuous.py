@@ -72,8 +72,8 @@ def run(options: argparse.Namespace) -> None:
 
     if options.prefill >= TOKENS:
         raise InputError(
-            f"`--prefill` is {options.prefill}; expected less than the {TOKENS} tokens of an image, "
-            "or no draft is left to test"
+            f"`--prefill` is {options.prefill}; expected less than the {TOKENS} tokens of an "
+            "image, or no draft is left to test"
         )
     start = time.perf_counter()
     torch_threads(1)  # the networks are too small to be shared out

@@ -139,11 +139,12 @@ def _cells(pair: ContinuousPair, cells: int) -> np.ndarray:
 
 def _cut(pair: ContinuousPair, edges: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The edges, and the points between two of them where p goes above or below the pick."""
-    line = ContinuousPair(*_line(pair))
+    target, draft = _line(pair)
+    line = ContinuousPair(target, draft)
 
     def above(x: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):  # neither has mass there
-            pick = np.log(_rank_density(line.draft.cdf(x), weights))
+            pick = np.log(_rank_density(draft.cdf(x), weights))
             return np.asarray(line.log_ratio(x) > pick)
 
     start = above(edges)
