@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,6 +52,8 @@ class AuditReport:
         bounds: what the bias is at most, by direction; all hold together with probability
             ``1 - alpha``.
         trace: ``(draws, log_e, log_e of each test)`` at times evenly apart in logarithm.
+        positions: of the target, or None where the audit was not told of them.
+        drawn_from: at how many of them draws were made; nothing is said about the others.
     """
 
     alpha: float
@@ -62,6 +65,8 @@ class AuditReport:
     tests: tuple[TestEvidence, ...]
     bounds: tuple[Bound, ...]
     trace: tuple[tuple[float, ...], ...]
+    positions: int | None = None
+    drawn_from: int | None = None
 
     @property
     def p_bound(self) -> float:
@@ -94,13 +99,15 @@ class AuditReport:
         width = max(len(one.name) for one in self.tests)
         lines = [
             self._verdict(),
+            *self._positions(),
             "e-values, now and at their highest (the mean over tests decides):",
             *(
                 f"  {one.name:{width}}  {_e_value(one.log_e):>9}  {_e_value(one.log_e_peak):>9}  "
                 f"{MEANING[one.name]}"
                 for one in sorted(self.tests, key=lambda one: -one.log_e_peak)
             ),
-            f"bias by direction (all bounds hold with probability {1 - self.alpha:.6g}):",
+            f"bias by direction{self._averaged()} (all bounds hold with probability "
+            f"{1 - self.alpha:.6g}):",
             *(
                 f"  {bound.direction:{width}}  seen {bound.seen:.2%}, at most {bound.upper:.2%} "
                 f"in {bound.unit}: {bound.meaning}"
@@ -114,6 +121,21 @@ class AuditReport:
                 "draws depend on each other: that is for the audit of a stream."
             )
         return "\n".join(lines)
+
+    def _positions(self) -> Iterator[str]:
+        if self.positions is None or self.drawn_from is None or self.positions == 1:
+            return
+        if self.drawn_from == self.positions:
+            yield f"Draws were made at each of the {self.positions:,} positions."
+            return
+        yield (
+            f"Draws were made at {self.drawn_from:,} of the {self.positions:,} positions; nothing "
+            "is said about the others."
+        )
+
+    def _averaged(self) -> str:
+        several = self.positions is not None and self.positions > 1
+        return ", signed and averaged over draws" if several else ""
 
     def _verdict(self) -> str:
         if self.impossible:

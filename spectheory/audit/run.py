@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,14 @@ from spectheory.audit.sampler import Draws, Sampler, draw
 from spectheory.errors import InputError, SamplerFailure, ShapeError
 
 CHUNK = (1 << 10, 1 << 16)
-"""Fewest and most draws asked for at once; in between, an eighth of those made."""
+"""Fewest and most draws asked for at once; in between, an eighth of those made. Fewer where the
+positions would not be gone through `ROUNDS` times."""
+
+ROUNDS = 2
+"""How often each position is drawn from at least, where there are draws enough."""
+
+LAYOUT = 2
+"""Of saved states; one of another is refused."""
 
 KEPT = 16
 """Positions whose context is kept between chunks."""
@@ -36,10 +43,11 @@ class Job:
     """What to audit, and how far to go; with the same job and sampler, the same report.
 
     Attributes:
-        target: ``(V,)``, or ``(m, V)`` for m positions, which take turns by chunks.
+        target: ``(V,)``, or ``(m, V)`` for m positions, which take turns by chunks: each has two
+            turns at least if there are 2 m draws.
         draft: of the same shape, or None.
         alpha: false-alarm rate, however often one looks.
-        max_draws: where to stop if nothing is found.
+        max_draws: where to stop if nothing is found; one a position at least.
         seed: of all draws; every chunk gets its own, derived from it.
         acceptance: exact acceptance of the sampler's rule, one number or ``(m,)``; ``1 - TV`` if
             None. It is under test if the sampler tells which drafts were accepted.
@@ -74,6 +82,11 @@ class Job:
             if law is not None:
                 rows = np.atleast_2d(np.asarray(law, dtype=np.float64))
                 object.__setattr__(self, name, rows)
+        if self.max_draws < len(self.target):
+            raise InputError(
+                f"`max_draws` is {self.max_draws} and `target` has {len(self.target)} positions; "
+                "expected a draw for each at least, or a pass would say nothing about some"
+            )
 
     def context(self, position: int) -> Context:
         """The context of one position."""
@@ -85,13 +98,18 @@ class Job:
     def chunk(self, draws: int) -> int:
         """How many draws to ask for after so many."""
         few, many = CHUNK
-        return min(max(few, min(many, draws // 8)), self.max_draws - draws)
+        turn = max(1, self.max_draws // (ROUNDS * len(self.target)))
+        return min(max(few, min(many, draws // 8)), turn, self.max_draws - draws)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What a saved state must agree on to be continued; `max_draws` may grow."""
+        """What a saved state must agree on to be continued.
+
+        `max_draws` may grow: the chunks to come are then those of the larger number.
+        """
         laws = hashlib.sha256(self.target.tobytes())
         laws.update(b"" if self.draft is None else self.draft.tobytes())
         return {
+            "layout": LAYOUT,
             "laws": laws.hexdigest(),
             "alpha": self.alpha,
             "seed": self.seed,
@@ -133,7 +151,7 @@ def audit_steps(sampler: Sampler, job: Job, state: Path | None = None) -> Iterat
     progress = _load(state, job) if state is not None and state.exists() else _Progress()
     contexts = lru_cache(KEPT)(job.context)
     if progress.audit is not None:
-        yield progress.audit.report()
+        yield progress.report(job)
     while progress.audit is None or _goes_on(progress.audit, job):
         position = progress.chunk % len(job.target)
         context = contexts(position)
@@ -149,7 +167,7 @@ def audit_steps(sampler: Sampler, job: Job, state: Path | None = None) -> Iterat
         progress.chunk += 1
         if state is not None:
             _save(state, job, progress)
-        yield progress.audit.report()
+        yield progress.report(job)
 
 
 @dataclass
@@ -159,6 +177,14 @@ class _Progress:
     audit: KnownTargetAudit | None = None
     chunk: int = 0
     last: str = ""
+
+    def report(self, job: Job) -> AuditReport:
+        """What was found, and at how many positions."""
+        assert self.audit is not None
+        positions = len(job.target)
+        return replace(
+            self.audit.report(), positions=positions, drawn_from=min(self.chunk, positions)
+        )
 
     def refuse_repeats(self, drawn: Draws, context: Context) -> None:
         """Refuse a sampler that gives the same draws for another seed."""
@@ -209,14 +235,16 @@ def _load(path: Path, job: Job) -> _Progress:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
         facts = json.loads(str(arrays.pop("run")))
-        progress = _Progress(KnownTargetAudit.from_state(arrays), facts["chunk"], facts["last"])
+        saved, wanted = dict(facts["job"]), job.fingerprint()
+        other = [name for name, value in wanted.items() if saved.get(name) != value]
+        progress = _Progress(chunk=facts["chunk"], last=facts["last"])
+        if not other:
+            progress.audit = KnownTargetAudit.from_state(arrays)
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not the state of an audit: {error}") from error
-    wanted = job.fingerprint()
-    for name, value in wanted.items():
-        if facts["job"].get(name) != value:
-            raise InputError(
-                f"{path} is the state of another audit: its {name} is not this one's. Another "
-                "sampler, target or option? Delete the file to start afresh"
-            )
+    if other:
+        raise InputError(
+            f"{path} is the state of another audit: its {other[0]} is not this one's. Another "
+            "sampler, target, option or version? Delete the file to start afresh"
+        )
     return progress

@@ -64,6 +64,58 @@ def test_positions_take_turns():
     assert audit_sampler(wrong_at_one, Job(target, draft, max_draws=50_000)).biased
 
 
+MANY = np.random.default_rng(1).dirichlet(np.ones(4), (2, 120))
+
+
+@pytest.mark.parametrize("max_draws", [120, 200, 240, 20_000])
+def test_every_position_is_drawn_from_twice_if_there_are_draws_enough(max_draws):
+    target, draft = MANY
+    seen = []
+
+    def watch(p, q, n, seed):
+        seen.append(int(np.flatnonzero((target == p).all(axis=1))[0]))
+        return rejection_sampler(p, q, n, seed)
+
+    report = audit_sampler(watch, Job(target, draft, max_draws=max_draws))
+    assert report.draws == max_draws
+    assert np.bincount(seen, minlength=120).min() >= min(2, max_draws // 120)
+    assert (report.positions, report.drawn_from) == (120, 120)
+    assert "each of the 120 positions" in str(report)
+
+
+def test_a_mistake_at_the_last_of_many_positions_is_seen():
+    target = MANY[0].copy()
+    target[-1] = [0.5, 0.5, 0, 0]
+
+    def wrong_at_the_last(p, q, n, seed):
+        return np.full(n, 3) if p[3] == 0 else rejection_sampler(p, q, n, seed)
+
+    report = audit_sampler(wrong_at_the_last, Job(target, MANY[1], max_draws=20_000))
+    assert report.impossible
+
+
+def test_positions_without_a_draw_are_told(tmp_path):
+    """A run broken off, and gone on with: the report is the whole run's."""
+    job, state = Job(*MANY[:, :30], max_draws=3_000), tmp_path / "state.npz"
+    steps = audit_steps(rejection_sampler, job, state)
+    part = [next(steps) for _ in range(7)][-1]
+    assert part.drawn_from == 7
+    assert "at 7 of the 30 positions; nothing is said about the others" in str(part)
+    assert part.to_dict()["drawn_from"] == 7
+    resumed = list(audit_steps(rejection_sampler, job, state))
+    assert resumed[0] == part
+    assert resumed[-1] == audit_sampler(rejection_sampler, job)
+
+
+def test_a_state_of_another_layout_is_refused(tmp_path, monkeypatch):
+    state = tmp_path / "state.npz"
+    with monkeypatch.context() as older:
+        older.setattr("spectheory.audit.run.LAYOUT", 1)
+        audit_sampler(rejection_sampler, Job(TARGET, DRAFT, max_draws=1_000), state)
+    with pytest.raises(InputError, match="its layout is not this one's"):
+        audit_sampler(rejection_sampler, Job(TARGET, DRAFT, max_draws=2_000), state)
+
+
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path):
     whole = audit_sampler(rejection_sampler, JOB)
     calls = 0
@@ -230,6 +282,7 @@ def test_a_sampler_file_may_import_its_neighbour(tmp_path):
         ({"target": np.zeros((2, 2, 2))}, ShapeError),
         ({"target": TARGET, "max_draws": 0}, InputError),
         ({"target": TARGET, "seed": -1}, InputError),
+        ({"target": MANY[0], "max_draws": 119}, InputError),
     ],
 )
 def test_bad_jobs_are_refused(arguments, error):
