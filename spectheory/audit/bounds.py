@@ -3,6 +3,7 @@
 All rest on one fact: for a score y in [-1, 1] with conditional means m_t, whatever they are,
 ``exp(b sum (y_t - m_t) - (-log(1 - b) - b) sum y_t^2)`` is a supermartingale for every b in [0, 1).
 The scores are centred under the target, so ``sum y^2`` is their variance up to the bias itself.
+b may change from draw to draw, as long as it is known before the draw is.
 
 Reference: howard2021time.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,11 @@ class Bound:
         meaning: what moves, in words.
         unit: what the numbers measure.
         seen: the size that was measured; noise is part of it.
-        upper: the true size, averaged over contexts, is at most this; all bounds of a report hold
-            together with probability ``1 - alpha``, however often one looks.
+        upper: the true size is at most this; all bounds of a report hold together with probability
+            ``1 - alpha``, however often one looks.
+
+    Over several contexts both are of the mean over draws of a signed size: opposite biases of two
+    contexts cancel.
     """
 
     direction: str
@@ -61,6 +65,22 @@ def deviation(squares: Any, alpha: float) -> np.ndarray:
     return least
 
 
+def weighted_deviation(costs: Any, alpha: float) -> float:
+    """As `deviation`, of ``|sum_t r_t (y_t - m_t)|`` with weights r known before the draws.
+
+    Args:
+        costs: ``(RATES,)`` sum of ``(-log(1 - b r_t) - b r_t) y_t^2`` for each b; infinite where
+            some ``b r_t`` reached 1.
+        alpha: probability that it fails.
+
+    >>> b = RATES / 2  # all weights 1/2: half of the plain deviation
+    >>> costs = (-np.log1p(-b) - b) * 1e4
+    >>> bool(deviation(1e4, 1e-3) / 2 <= weighted_deviation(costs, 1e-3) < 300)
+    True
+    """
+    return float(((math.log(2 * RATES.size / alpha) + np.asarray(costs)) / RATES).min())
+
+
 MEANINGS = {
     "draft_ratio": ("the output leans towards the draft, or away from it", "total variation"),
     "log_probability": ("the output is sharper or flatter than the target", "total variation"),
@@ -70,15 +90,35 @@ MEANINGS = {
 
 @dataclass
 class _Sums:
+    """Of scores in units of bias: each times ``size``, what a mean score of 1 says of its context.
+
+    Attributes:
+        total: sum of scores times size.
+        costs: for `weighted_deviation`, at weights size / ``unit``.
+        unit: size at the first context.
+        draws: number of scores.
+    """
+
     total: float = 0.0
-    squares: float = 0.0
-    shift: float = 0.0
-    variation: float = 0.0
+    costs: list[float] = field(default_factory=lambda: [0.0] * RATES.size)
+    unit: float = 0.0
     draws: int = 0
+
+    def add(self, values: np.ndarray, size: float) -> None:
+        """Take in ``(n,)`` scores of one context."""
+        self.draws += len(values)
+        if size == 0:  # this context has no such bias, and its scores are 0
+            return
+        self.unit = self.unit or size
+        self.total += size * float(values.sum())
+        squares, b = float((values**2).sum()), RATES * (size / self.unit)
+        valid = np.where(b < 1, b, 0.0)
+        more = np.where(b < 1, (-np.log1p(-valid) - valid) * squares, np.inf)
+        self.costs = (np.asarray(self.costs) + more).tolist()
 
 
 class FixedScores:
-    """Sums of the scores that are fixed beforehand, and of what a unit bias would add to them."""
+    """Sums of the scores that are fixed beforehand, each in units of the bias that it measures."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -87,31 +127,25 @@ class FixedScores:
     def add(self, scores: Mapping[str, np.ndarray], context: Context, speaks: bool) -> None:
         """Take in ``(n,)`` scores of each name; ``speaks`` says whether acceptance was told."""
         for name, values in scores.items():
-            shift, variation = 0.0, 0.0
+            size = 0.0
             if name == "acceptance":
                 if not speaks or context.acceptance is None:
                     continue
-                shift, variation = 1 / max(context.acceptance, 1 - context.acceptance), 1.0
+                size = max(context.acceptance, 1 - context.acceptance)
             else:
                 direction = getattr(context, name)
-                if direction is not None:
-                    _, shift, variation = direction
-            sums, n = self._sums[name], len(values)
-            sums.total += float(values.sum())
-            sums.squares += float((values**2).sum())
-            sums.shift += n * shift
-            sums.variation += n * variation
-            sums.draws += n
+                # A step e moves the mean score by e * shift, and costs e * variation.
+                if direction is not None and direction.shift > 0:
+                    size = direction.variation / direction.shift
+            self._sums[name].add(values, size)
 
     def bound(self, name: str, alpha: float) -> Bound | None:
         """The bound along one direction; None where nothing was seen, or no bias is possible."""
         sums = self._sums.get(name)
-        if sums is None or sums.shift <= 0:
+        if sums is None or sums.unit == 0:
             return None
-        # A step e moves the sum of scores by e * shift, and costs e * variation / draws.
-        size = sums.variation / sums.draws / sums.shift
-        seen = abs(sums.total) * size
-        upper = seen + float(deviation(sums.squares, alpha)) * size
+        seen = abs(sums.total) / sums.draws
+        upper = seen + weighted_deviation(sums.costs, alpha) * sums.unit / sums.draws
         meaning, unit = MEANINGS[name]
         return Bound(name, meaning, unit, min(seen, 1.0), min(upper, 1.0))
 
