@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spectheory.audit.discrepancy import POWER, Discrepancy, check_alpha
+from spectheory.audit.discrepancy import POWER, Discrepancy, check_alpha, embedding_radius
 from spectheory.audit.string_kernels import StringKernel, check_sequences, kernel
 from spectheory.errors import InputError, ShapeError, TooLarge
 
@@ -19,6 +19,9 @@ MOST_TEXTS = 12_000
 
 BLOCK = 256
 """Permutations worked on at once."""
+
+ROUNDING = 4e-12
+"""What float64 can leave of a discrepancy of 0: weights of absolute sum 2, a kernel up to 1."""
 
 
 def audit_texts(
@@ -40,7 +43,8 @@ def audit_texts(
         samples: ``(n, T)`` tokens, a text a row, padded with -1.
         reference: ``(m, T')`` tokens of the other engine.
         alpha: false-alarm rate.
-        string_kernel: "hamming", "spectrum", or a function of the ``(n + m, T)`` texts.
+        string_kernel: "hamming", "spectrum", or a function of the ``(n + m, T)`` texts; its matrix
+            has 1 on the diagonal.
         prompts: ``(n,)`` and ``(m,)`` integers, the prompt of each text. Texts are then compared
             within a prompt only, and labels permuted within it, so prompts need not be equally
             frequent.
@@ -48,9 +52,14 @@ def audit_texts(
         seed: of the permutations.
 
     Raises:
-        ShapeError, InputError: no token arrays, or prompts that do not match them.
+        ShapeError, InputError: no token arrays, prompts that do not match them, or a kernel that
+            is not 1 on the diagonal.
         InputError: ``alpha`` below what that many permutations can reach.
         TooLarge: more than `MOST_TEXTS` texts.
+
+    Returns:
+        The finding. ``upper`` holds at these numbers of texts, whatever the two laws; with prompts,
+        the distance is that of the texts together with the prompts asked.
 
     Reference: gretton2012kernel; gao2025model.
 
@@ -75,27 +84,39 @@ def audit_texts(
             "memory; use `SequentialTwoSample`, which keeps none"
         )
     matrix = kernel(string_kernel)(_joined(x, y))
+    diagonal = np.diag(matrix)
+    if not np.abs(diagonal - 1).max() < 1e-9:
+        raise InputError(
+            f"`string_kernel` has {diagonal[np.abs(diagonal - 1).argmax()]:.6g} on the diagonal of "
+            "its matrix; expected 1. Divide by the roots of both texts' own values"
+        )
     groups = _groups(prompts, len(x), len(y))
     matrix *= groups[:, None] == groups
     weights = np.concatenate([np.full(len(x), 1 / len(x)), np.full(len(y), -1 / len(y))])
     observed = float(weights @ matrix @ weights)
     null = permuted(matrix, weights, groups, permutations, np.random.default_rng(seed))
     # A rounding error must not make a permutation that ties with the observation lose.
-    reached = int((null >= observed - 1e-12 * abs(observed)).sum())
-    noise = float(np.sqrt(np.quantile(null, 1 - alpha, method="higher")))
-    slack = float(np.sqrt(np.quantile(null, POWER, method="higher")))
+    reached = int((null >= observed - ROUNDING).sum())
+    # Beyond this value fewer permutations than that reach the observation, and it is rejected.
+    critical = np.sort(null)[-int(alpha * (permutations + 1))]
     distance = float(np.sqrt(max(observed, 0.0)))
     named = string_kernel if isinstance(string_kernel, str) else "given"
+    draws = (len(x), len(y))
+    # |f(x) - f(y)|^2 = 2 - 2 k(x, y), and only a kernel that is given can be negative.
+    apart = 2.0 if isinstance(string_kernel, str) else 4.0
+    smallest = float(np.sqrt(max(critical, 0.0) + ROUNDING))
+    smallest += embedding_radius(draws, apart, 1 - POWER)
+    farthest = float(np.sqrt(apart))
     return Discrepancy(
         test=f"{named} string kernel",
         distance=distance,
         unit="maximum mean discrepancy",
         p_bound=(1 + reached) / (1 + permutations),
         calibration="permutation",
-        draws=(len(x), len(y)),
+        draws=draws,
         alpha=alpha,
-        smallest=noise + slack,
-        upper=distance + noise,
+        smallest=smallest if smallest < farthest else None,
+        upper=min(farthest, distance + embedding_radius(draws, apart, alpha)),
     )
 
 

@@ -42,6 +42,18 @@ def test_the_tail_of_unequal_weights_is_that_of_summed_exponentials():
         )
 
 
+def test_where_no_bound_is_known_none_is_given():
+    """An atom of 1e-6 at 0 has infinite Anderson-Darling distance; 400 draws do not hold it."""
+    draws = np.random.default_rng(3).random(400)
+    found = anderson_darling(draws, ALPHA)
+    assert (found.smallest, found.upper) == (None, None)
+    assert "no bound on the true one" in str(found)
+    assert audit_energy(draws, draws[:200]).upper is None
+    assert f"at most {kolmogorov_smirnov(draws, ALPHA).upper:.3g}" in str(
+        kolmogorov_smirnov(draws, ALPHA)
+    )
+
+
 def test_anderson_darling_is_the_integral_and_scipys_statistic():
     draws = np.random.default_rng(3).random(400)
     found = anderson_darling(draws, ALPHA)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from spectheory.audit.discrepancy import embedding_radius
 from spectheory.audit.string_kernels import hamming, spectrum
 from spectheory.audit.two_sample import audit_texts, permuted
 from spectheory.audit.two_sample_sequential import (
@@ -99,6 +100,48 @@ def test_the_smallest_distance_is_seen():
     assert seen >= 25  # at 0.99 each, fewer has probability below 1e-6
 
 
+def test_engines_that_always_write_the_same_text_are_not_biased():
+    """Every permutation ties with the observation, which is 0 but for its rounding: p = 1."""
+    for n, m in ((500, 500), (333, 77)):
+        found = audit_texts(np.full((n, 3), 4), np.full((m, 3), 4), permutations=999)
+        assert found.p_bound == 1
+        assert found.distance < 1e-6
+    apart = audit_texts(np.full((9, 3), 4), np.full((9, 3), 5), permutations=999)
+    assert apart.p_bound == pytest.approx(1e-3)  # 2 of 48,620 labellings reach it
+
+
+@pytest.mark.parametrize(("n", "m"), [(12, 400), (400, 12), (60, 60)])
+def test_the_bound_covers_a_known_distance_at_unequal_sizes(n, m):
+    """Coins against one side for ever: MMD^2 = 2 (1 - exp(-4)) / 4.
+
+    60 runs at 1 %: more misses, or more failures to see it where it is said to be seen, have
+    probability below 1e-6.
+    """
+    true, rng = np.sqrt((1 - np.exp(-4.0)) / 2), np.random.default_rng(9)
+    missed = unseen = 0
+    for run in range(60):
+        x, y = rng.integers(0, 2, (n, 1)), np.zeros((m, 1), int)
+        if n > m:
+            x, y = np.zeros((n, 1), int), rng.integers(0, 2, (m, 1))
+        found = audit_texts(x, y, 0.01, permutations=99, seed=run)
+        missed += found.upper < true
+        unseen += found.smallest is not None and found.smallest <= true and not found.biased
+    assert missed <= binom.isf(1e-6, 60, 0.01)
+    assert unseen <= binom.isf(1e-6, 60, 0.01)
+    assert found.upper < true + 2 * embedding_radius((n, m), 2.0, 0.01)
+
+
+def test_the_radius_holds_the_whole_law_of_the_error():
+    """Two coins of n and m tosses enumerated: the chance to leave the radius, against its rate."""
+    n, m, heads = 7, 40, 0.3
+    gap = np.abs(np.arange(n + 1)[:, None] / n - np.arange(m + 1) / m - (heads - 0.5))
+    mass = binom.pmf(np.arange(n + 1), n, heads)[:, None] * binom.pmf(np.arange(m + 1), m, 0.5)
+    squared = 2 * (1 - np.exp(-4.0))  # of the distance between the features of the two sides
+    for alpha in (0.5, 0.1, 1e-3, 1e-6):
+        left = mass[gap * np.sqrt(squared) > embedding_radius((n, m), squared, alpha)].sum()
+        assert left <= alpha
+
+
 def test_spectrum_counts_pieces():
     texts = np.array([[0, 1, 0, 1], [1, 0, 1, -1], [2, 2, -1, -1]])
 
@@ -179,6 +222,10 @@ def test_the_radius_holds_at_every_look():
         (lambda: audit_texts([[0]] * 4, [[1]] * 4, alpha=1e-9), "1000000000 permutations"),
         (lambda: audit_texts([[0]] * 7_000, [[1]] * 7_000), "SequentialTwoSample"),
         (lambda: audit_texts([[0]], [[1]], string_kernel="levenshtein"), "no string kernel"),
+        (
+            lambda: audit_texts([[0]], [[1]], 0.5, string_kernel=lambda t: 2 * t @ t.T + 1),
+            "diagonal",
+        ),
         (lambda: audit_texts([[0]] * 2, [[1]] * 2, prompts=([0, 1], [0])), "prompt of each text"),
         (lambda: audit_texts([[0]] * 2, [[1]] * 2, prompts=([0, 1], [2, 3])), "none in common"),
         (lambda: SequentialTwoSample().update([[0]] * 2, [[0]] * 3), "expected pairs"),
