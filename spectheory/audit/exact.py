@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from numbers import Rational
+
+import numpy as np
 
 from spectheory.arrays import Array, is_exact
 from spectheory.audit.enumeration import enumerate_rule
@@ -26,8 +28,9 @@ class ExactAudit:
     Attributes:
         law: ``(V,)`` exact output law.
         target: ``(V,)``.
-        bias: total variation between them; a Fraction where the laws are.
-        exact: whether the arithmetic was.
+        bias: total variation between them; a Fraction if ``exact``.
+        exact: whether all masses are Fractions or integers; one float among them makes the laws
+            float64.
     """
 
     law: Array
@@ -63,7 +66,6 @@ def audit_program(program: Callable[[Tape], int], target: Array) -> ExactAudit:
         TooLarge: too many paths.
         InputError: a token outside the vocabulary, or randomness from elsewhere.
 
-    >>> import numpy as np
     >>> p, q = (np.array([Fraction(a, 10), Fraction(10 - a, 10)]) for a in (3, 6))
     >>> print(audit_program(lambda tape: tape.draw(q), p))  # always accepts
     Biased by 0.3 in total variation, by enumeration on Fractions; token 0 has probability 3/5 in
@@ -97,7 +99,6 @@ def audit_rule(
         TooLarge: too many draft tuples.
         InputError: see `VerificationRule.verdict`.
 
-    >>> import numpy as np
     >>> from spectheory import rule, scheme
     >>> p = np.array([Fraction(w, 16) for w in (1, 6, 2, 5, 2)])
     >>> q = np.array([Fraction(w, 14) for w in (5, 1, 4, 1, 3)])
@@ -110,5 +111,8 @@ def audit_rule(
 
 
 def _compare(law: Array, target: Array) -> ExactAudit:
-    bias: Any = total_variation(target, law)
-    return ExactAudit(law, target, bias if is_exact(law) else float(bias), is_exact(law))
+    if is_exact(law) and all(isinstance(mass, Rational) for mass in (*law, *target)):
+        return ExactAudit(law, target, Fraction(total_variation(target, law)), True)
+    if is_exact(law):  # a program on Fractions that drew from floats
+        law, target = (np.asarray(values, dtype=np.float64) for values in (law, target))
+    return ExactAudit(law, target, float(total_variation(target, law)), False)

@@ -83,6 +83,28 @@ def test_float64_allows_its_rounding_and_no_more():
     assert audit_program(lambda tape: tape.draw(nudged / nudged.sum()), p).biased
 
 
+def test_one_float_among_fractions_makes_the_audit_one_of_float64():
+    """0.1 is no tenth: its Fraction is off by 2^-57 and more, within the rounding allowed."""
+    target = np.array([Fraction(1, 10), Fraction(9, 10)])
+    found = audit_program(lambda tape: 0 if tape.accept(0.1) else 1, target)
+    assert not found.exact
+    assert not found.biased
+    assert isinstance(found.bias, float)
+    assert "float64" in str(found)
+    right = audit_program(lambda tape: 0 if tape.accept(Fraction(1, 10)) else 1, target)
+    assert right.exact
+    assert "Fractions" in str(right)
+    off = audit_program(lambda tape: 0 if tape.accept(0.1 + 1e-9) else 1, target)
+    assert off.biased
+    assert off.bias == pytest.approx(1e-9, rel=1e-6)
+    lied = audit_program(lambda tape: 0 if tape.accept(Fraction(0.1)) else 1, target)
+    assert lied.exact
+    assert lied.bias == Fraction(0.1) - Fraction(1, 10)
+    sure = audit_program(lambda tape: 0, np.array([1, 0], dtype=object))
+    assert sure.exact
+    assert not sure.biased
+
+
 def test_outputs_may_be_texts_of_several_tokens():
     found = output_law(lambda tape: (tape.draw(P), tape.draw(Q)))
     assert sum(found.values()) == 1
