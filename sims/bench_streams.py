@@ -100,14 +100,15 @@ def table(settings: dict[str, Any], reports: dict[str, StreamReport]) -> str:
         "`spectheory bench decode`, audited as streams against the laws that transformers gives "
         f"when it reads them in one pass. Each audit raises a false alarm with a rate of at most "
         f"{ALPHA:g}, however long it goes on. The bound is on the p-value; the last column says "
-        "what the tokens leave possible at the same rate: the largest amount, over all strata, by "
-        "which a mean may still be off.",
+        "what the tokens leave possible at the same rate: the most, over all strata, by which the "
+        "probability of an event may still be off in the mean.",
         "",
-        "| texts of | tokens | p at most | biased | mean that may be off most |",
+        "| texts of | tokens | p at most | biased | probability that may be off most |",
         "|---|--:|--:|---|---|",
     ]
     for name, report in reports.items():
-        worst = max(report.bounds, key=lambda bound: bound.upper)
+        events = [bound for bound in report.bounds if bound.unit == "probability"]
+        worst = max(events, key=lambda bound: bound.upper)
         lines.append(
             f"| {name} | {report.tokens:,} | {report.p_bound:.2g} | "
             f"{'**yes**' if report.biased else 'no'} | {worst.upper:.3f} ({worst.meaning}) |"

@@ -150,7 +150,7 @@ def _draws(config: Config, one: Engine, way: str) -> dict[str, Any]:
 def _stream(config: Config, one: Engine) -> dict[str, Any]:
     target, draft = laws(config, one)
     models = TabularModel([target[0], target]), TabularModel([draft[0], draft])
-    audit, tokens = StreamAudit(config.alpha), config.draws(one.key, "stream")
+    audit, tokens = StreamAudit(config.alpha, one.depth), config.draws(one.key, "stream")
     requests = tokens // one.length if isinstance(one, TransformersGenerate) else tokens // 64
     for steps in one.decode(*models, requests=requests, steps=32, seed=config.seed):
         audit.update(steps)

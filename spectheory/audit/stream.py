@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from spectheory.audit.bounds import Bound, deviation
-from spectheory.audit.martingale import TestMartingale
+from spectheory.audit.martingale import ROUNDING, TestMartingale
 from spectheory.audit.stream_report import StreamReport
 from spectheory.audit.stream_scores import (
     FIXED,
     LEARNT,
     MEANINGS,
+    SCALES,
     STRATA,
     UNITS,
     LearntScores,
@@ -38,6 +39,9 @@ PIECE = 2_000_000
 """Probabilities that are scored at once."""
 
 
+MOST_DRAFTS = 16
+"""Drafts a step, at most, of an engine that says nothing about it."""
+
 FIRST, STALE = 64, 16
 """Tokens before the first point of the trace; after that, one when they grew by 1 / 16."""
 
@@ -50,6 +54,9 @@ class StreamAudit:
 
     Args:
         alpha: false-alarm rate, however often one looks.
+        most_drafts: the most that the engine ever drafts in a step. How many tokens a step emits is
+            weighed against it, so it must be known beforehand; the nearer the truth, the sooner
+            wrong lengths are seen.
 
     >>> from spectheory.audit.stream_steps import Steps
     >>> rng = np.random.default_rng(0)
@@ -62,10 +69,13 @@ class StreamAudit:
     True
     """
 
-    def __init__(self, alpha: float) -> None:
+    def __init__(self, alpha: float, most_drafts: int = MOST_DRAFTS) -> None:
         if not 0 < alpha < 1:
             raise InputError(f"`alpha` is {alpha}; expected a rate in (0, 1)")
+        if most_drafts < 1:
+            raise InputError(f"`most_drafts` is {most_drafts}; expected 1 or more")
         self.alpha = alpha
+        self.most_drafts = most_drafts
         names = [f"{stratum}: {score}" for stratum in STRATA for score in (*FIXED, *LEARNT)]
         self.tokens = TestMartingale(names)
         self.length = TestMartingale(["tokens a step"])
@@ -76,7 +86,7 @@ class StreamAudit:
         self._last: dict[int, int] = {}
         self._after: dict[int, int] = {}
         self._sums = np.zeros((len(STRATA), len(FIXED), 2))  # of scores, and of their squares
-        self._counts = np.zeros(len(STRATA), dtype=np.int64)
+        self._counts = np.zeros((len(STRATA), len(FIXED)), dtype=np.int64)  # scores that spoke
         self._trace: list[list[float]] = []
         self._excess = np.zeros(2)  # of tokens a step over their mean, and the steps that told
 
@@ -85,8 +95,10 @@ class StreamAudit:
 
         Raises:
             ShapeError: shapes that do not agree, or another vocabulary than before.
+            InputError: means of tokens a step that are none, or more drafts than declared.
         """
         size = steps.check().target.shape[-1]
+        self._check_lengths(steps)
         if self._size not in (None, size):
             raise ShapeError(f"`target` is over {size} tokens, earlier steps over {self._size}")
         if self._learnt is None:
@@ -113,12 +125,15 @@ class StreamAudit:
         possible = target[np.arange(len(tokens)), tokens] > 0
         self.impossible += int(np.count_nonzero(~possible))
         draft = None if steps.draft is None else steps.draft[emitted]
-        fixed = fixed_scores(tokens, before, target, draft, row < drafted)
+        fixed, speaks = fixed_scores(tokens, before, target, draft, row < drafted)
         fixed[~possible] = 0.0  # one impossible token settles it; no score speaks about it
-        self.tokens.update(self._scores(tokens, before, target, inside, fixed, possible))
+        speaks &= possible[:, None]
+        self.tokens.update(self._scores(tokens, before, target, inside, fixed, speaks))
         self.steps += len(steps.tokens)
         if steps.expected is not None:
-            self._take_lengths(steps.counts - steps.expected, steps.drafted)
+            excess = steps.counts - steps.expected
+            self.length.update(excess / self.most_drafts)
+            self._excess += excess.sum(), len(excess)
         last = int(self._trace[-1][0]) if self._trace else 0
         if self.tokens.draws >= last + max(FIRST, last // STALE):
             self._trace.append(self._point())
@@ -135,18 +150,18 @@ class StreamAudit:
         target: np.ndarray,
         inside: np.ndarray,
         fixed: np.ndarray,
-        possible: np.ndarray,
+        speaks: np.ndarray,
     ) -> np.ndarray:
         """``(n, tests)``: every score in every stratum, 0 outside it."""
         assert self._learnt is not None
         scores = np.zeros((len(tokens), len(STRATA), len(FIXED) + len(LEARNT)))
         cells = self._learnt.cells(tokens, before, target)
         for stratum in range(len(STRATA)):
-            here = np.flatnonzero(inside[:, stratum] & possible)
+            here = np.flatnonzero(inside[:, stratum] & speaks.any(axis=1))
             if not here.size:
                 continue
             scores[here, stratum, : len(FIXED)] = fixed[here]
-            self._counts[stratum] += here.size
+            self._counts[stratum] += speaks[here].sum(axis=0)
             self._sums[stratum, :, 0] += fixed[here].sum(axis=0)
             self._sums[stratum, :, 1] += (fixed[here] ** 2).sum(axis=0)
             for place, name in enumerate(LEARNT, len(FIXED)):
@@ -155,10 +170,22 @@ class StreamAudit:
                 self._learnt.learn(stratum, name, *mine)
         return scores.reshape(len(tokens), -1)
 
-    def _take_lengths(self, excess: np.ndarray, drafted: np.ndarray) -> None:
-        told = drafted > 0
-        self.length.update(excess[told] / drafted[told])
-        self._excess += excess[told].sum(), np.count_nonzero(told)
+    def _check_lengths(self, steps: Steps) -> None:
+        if steps.expected is None or not len(steps.expected):
+            return
+        if steps.drafted.max() > self.most_drafts:
+            raise InputError(
+                f"`drafted` is {steps.drafted.max()} in a step that tells `expected`, and "
+                f"`most_drafts` {self.most_drafts}; declare the most that the engine ever drafts"
+            )
+        lowest, highest = float(steps.expected.min()), float(steps.expected.max())
+        if not 1 - ROUNDING <= lowest <= highest <= self.most_drafts + 1 + ROUNDING:
+            wrong = highest if lowest >= 1 - ROUNDING else lowest
+            raise InputError(
+                f"`expected` holds {wrong:.6g}; a step of at most {self.most_drafts} drafts emits "
+                f"1 to {self.most_drafts + 1} tokens in the mean. The mean of accepted drafts, or "
+                "an acceptance rate?"
+            )
 
     def _past(self, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
         """``(B,)`` token before each step and how the request's step before it ended."""
@@ -205,11 +232,10 @@ class StreamAudit:
 
     def _bounds(self) -> tuple[Bound, ...]:
         """How far the mean of each fixed score may be off, stratum by stratum, all together."""
-        seen = [s for s in range(len(STRATA)) if self._counts[s]]
         bounds = []
-        for stratum in seen:
-            n = int(self._counts[stratum])
+        for stratum in range(len(STRATA)):
             for place, name in enumerate(FIXED):
+                n, scale = int(self._counts[stratum, place]), SCALES[name]
                 total, squares = self._sums[stratum, place]
                 if squares == 0:
                     continue
@@ -219,8 +245,8 @@ class StreamAudit:
                         f"{STRATA[stratum]}: {name}",
                         MEANINGS[name],
                         UNITS[name],
-                        abs(total) / n,
-                        min(1.0, (abs(total) + off) / n),
+                        scale * abs(total) / n,
+                        scale * min(1.0, (abs(total) + off) / n),
                     )
                 )
         return tuple(bounds)
@@ -229,6 +255,7 @@ class StreamAudit:
         """All there is to continue from, as numbers, strings and lists."""
         return {
             "alpha": self.alpha,
+            "most_drafts": self.most_drafts,
             "tokens": self.tokens.state(),
             "length": self.length.state(),
             "steps": self.steps,
@@ -246,7 +273,7 @@ class StreamAudit:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> StreamAudit:
         """Continue where `state` was taken."""
-        made = cls(state["alpha"])
+        made = cls(state["alpha"], int(state["most_drafts"]))
         made.tokens = TestMartingale.from_state(state["tokens"])
         made.length = TestMartingale.from_state(state["length"])
         made.steps, made.impossible = int(state["steps"]), int(state["impossible"])

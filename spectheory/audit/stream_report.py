@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from spectheory.audit.bounds import Bound
-from spectheory.audit.stream_scores import MEANINGS
+from spectheory.audit.stream_scores import MEANINGS, SCALES
 
 SHOWN = 6
 """Tests, and bounds, that the text names; the document has all."""
@@ -25,8 +25,8 @@ class StreamReport:
         log_e_peak: highest logarithm of the mean e-value over tests of tokens.
         peaked_at: the token after which that was.
         tests: ``(name, highest log e-value)`` of each test, the strongest first.
-        bounds: what the mean of each fixed score is off by at most; all hold together with
-            probability ``1 - alpha``.
+        bounds: what the mean of each fixed score is off by at most, over the tokens that it speaks
+            about; all hold together with probability ``1 - alpha``.
         length_log_e_peak: the same for tokens a step, or None if no step told its mean.
         length_excess: tokens a step over their mean, or None.
         trace: at times evenly apart in logarithm, tokens and log e-values then: the mean over tests
@@ -89,7 +89,7 @@ class StreamReport:
             )
             lines += [
                 f"  {one.direction}: seen {one.seen:.4f}, at most {one.upper:.4f} {one.unit}"
-                for one in sorted(self.bounds, key=lambda bound: -bound.upper)[:SHOWN]
+                for one in sorted(self.bounds, key=_share, reverse=True)[:SHOWN]
             ]
             lines.append(
                 "No finite stream shows that there is no bias: smaller shifts than these, and ones "
@@ -121,3 +121,8 @@ class StreamReport:
             f"tokens a step: {self.length_excess:+.4f} over their mean, p <= "
             f"{self.length_p_bound:.2g}; {verdict}."
         )
+
+
+def _share(bound: Bound) -> float:
+    """A bound as a share of its score's range: nats and probabilities do not compare."""
+    return bound.upper / SCALES[bound.direction.rpartition(": ")[2]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spectheory.audit.stream import StreamAudit
+from spectheory.audit.stream import MOST_DRAFTS, StreamAudit
 from spectheory.audit.stream_file import Forcing, StreamFile
 from spectheory.audit.stream_report import StreamReport
 from spectheory.errors import InputError
@@ -23,6 +23,7 @@ def audit_stream(
     process: Callable[[np.ndarray], np.ndarray] | None = None,
     state: Path | None = None,
     about: str = "",
+    most_drafts: int = MOST_DRAFTS,
 ) -> Iterator[StreamReport]:
     """Audit a file of JSON lines, a report after every chunk; see `spectheory.audit.stream_file`.
 
@@ -36,15 +37,17 @@ def audit_stream(
         process: the sampling parameters, a function of ``(n, V)`` laws; for a model's laws.
         state: file that is written after every chunk, and continued from if it is there.
         about: names ``model`` and ``process``; the saved state of others is refused.
+        most_drafts: see `StreamAudit`; read only where the lines tell ``expected``.
 
     Raises:
-        InputError: no steps, a bad line, or a state of another file, rate or model.
+        InputError: no steps, a bad line, or a state of another file, rate, model or number of
+            drafts.
         ModelFailure: what the model returned is no set of logits.
     """
     reader = StreamFile(path, model, process)
-    audit = StreamAudit(alpha)
+    audit = StreamAudit(alpha, most_drafts)
     if state is not None and state.exists():
-        audit = _load(state, reader, alpha, about)
+        audit = _load(state, reader, audit, about)
         yield audit.report()
     for steps in reader.steps(reader.lines, reader.start):
         audit.update(steps)
@@ -73,7 +76,7 @@ def _save(path: Path, reader: StreamFile, audit: StreamAudit, about: str) -> Non
     scratch.replace(path)
 
 
-def _load(path: Path, reader: StreamFile, alpha: float, about: str) -> StreamAudit:
+def _load(path: Path, reader: StreamFile, fresh: StreamAudit, about: str) -> StreamAudit:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         audit, was_about = StreamAudit.from_state(document["audit"]), document["about"]
@@ -81,8 +84,10 @@ def _load(path: Path, reader: StreamFile, alpha: float, about: str) -> StreamAud
         reader.requests, reader.texts = dict(document["requests"]), dict(document["texts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not the state of a stream audit: {error}") from error
-    if audit.alpha != alpha:
-        raise InputError(f"{path} is the state of an audit at rate {audit.alpha}, not {alpha}")
+    for name, what in (("alpha", "at rate"), ("most_drafts", "with `most_drafts`")):
+        was, wanted = getattr(audit, name), getattr(fresh, name)
+        if was != wanted:
+            raise InputError(f"{path} is the state of an audit {what} {was}, not {wanted}")
     if was_about != about:
         raise InputError(f"{path} is the state of an audit of {was_about!r}, not {about!r}")
     return audit

@@ -37,16 +37,15 @@ MEANINGS = {
     "token": "some tokens after some token too frequent, or too rare",
 }
 
-UNITS = {
-    "surprise": "twelfths of a nat",
-    "mode": "probability",
-    "repeat": "probability",
-    "draft_ratio": "sixths of a nat",
-}
-"""What the mean of each fixed score is measured in."""
+UNITS = {"surprise": "nats", "mode": "probability", "repeat": "probability", "draft_ratio": "nats"}
+"""What the mean of each fixed score is reported in."""
 
 SURPRISE_CLIP = 12.0
 RATIO_CLIP = 3.0
+
+SCALES = {"surprise": SURPRISE_CLIP, "mode": 1.0, "repeat": 1.0, "draft_ratio": 2 * RATIO_CLIP}
+"""How many of its unit a score of 1 is."""
+
 LEVELS = 16
 BUCKETS = 64
 PRIOR = 20.0
@@ -90,8 +89,11 @@ def fixed_scores(
     target: np.ndarray,
     draft: np.ndarray | None,
     has_draft: np.ndarray,
-) -> np.ndarray:
-    """``(n, len(FIXED))`` scores in [-1, 1], mean 0 under the target.
+) -> tuple[np.ndarray, np.ndarray]:
+    """``(n, len(FIXED))`` scores in [-1, 1], mean 0 under the target, and bool, which speak.
+
+    `SCALES` times a score is in its unit. "repeat" is silent on a token with none before it, and
+    "draft_ratio" where there is no draft law, or it is the target's; the score is then 0.
 
     Args:
         tokens: ``(n,)``.
@@ -112,12 +114,15 @@ def fixed_scores(
         known * (tokens == before) - repeated,
         np.zeros(len(tokens)),
     ]
+    always = np.ones(len(tokens), dtype=bool)
+    speaks = [always, always, known, np.zeros(len(tokens), dtype=bool)]
     if draft is not None:
         ratio = np.log(np.where(draft > 0, draft, 1.0)) - logs
         ratio = np.where(draft > 0, np.clip(ratio, -RATIO_CLIP, RATIO_CLIP), -RATIO_CLIP)
         centred = ratio[rows, tokens] - (target * ratio).sum(axis=1)
         scores[-1] = np.where(has_draft, centred / (2 * RATIO_CLIP), 0.0)
-    return np.stack(scores, axis=1)
+        speaks[-1] = has_draft & (draft != target).any(axis=1)
+    return np.stack(scores, axis=1), np.stack(speaks, axis=1)
 
 
 class LearntScores:

@@ -26,7 +26,8 @@ class Steps(NamedTuple):
             read.
         batch: ``(B,)`` batch size of the engine in that step, or None.
         expected: ``(B,)`` mean of ``counts`` under the rule that the engine claims, given the text
-            before the step, or None.
+            before the step; over the numbers of drafts too where the drafter may stop after a
+            token. Or None.
     """
 
     request: np.ndarray

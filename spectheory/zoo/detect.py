@@ -73,7 +73,7 @@ def detect(
 def _detect_stream(
     one: StreamEntry, audit: Sight, alpha: float, max_draws: int, seed: int
 ) -> Detection:
-    under = StreamAudit(alpha)
+    under = StreamAudit(alpha, one.gamma)
     caught, p_bound = False, 1.0
     for steps in one.decode(REQUESTS, max_draws, seed):
         under.update(steps)

@@ -7,6 +7,8 @@ import pytest
 from scipy.stats import binom
 
 from spectheory.audit.stream import StreamAudit
+from spectheory.audit.stream_file import write_steps
+from spectheory.audit.stream_run import audit_stream
 from spectheory.audit.stream_scores import (
     FIXED,
     LEARNT,
@@ -46,7 +48,8 @@ def test_fixed_scores_have_mean_zero_whatever_the_context():
     before = np.random.default_rng(1).integers(-1, 7, 50)
     mean = np.zeros((50, len(FIXED)))
     for token in range(7):
-        scores = fixed_scores(np.full(50, token), before, target, draft, np.ones(50, bool))
+        scores, speaks = fixed_scores(np.full(50, token), before, target, draft, np.ones(50, bool))
+        assert (scores[~speaks] == 0).all()
         assert (np.abs(scores[target[:, token] > 0]) <= 1).all()
         mean += target[:, [token]] * scores
     assert np.abs(mean).max() < 1e-15
@@ -120,7 +123,7 @@ def test_acceptance_of_the_token_itself_would_be_no_stratum():
                 step.target[accepted, 0],
                 step.draft[accepted, 0],
                 np.ones(len(chosen), bool),
-            )[:, FIXED.index("draft_ratio")]
+            )[0][:, FIXED.index("draft_ratio")]
         )
     score = np.concatenate(scores)
     assert score.mean() > 20 * score.std() / np.sqrt(score.size)
@@ -171,6 +174,78 @@ def test_lengths_are_a_verdict_of_their_own(claimed, off):
     assert abs(report.length_excess - (1.5 - claimed)) < 0.04
 
 
+def stopping(chance):
+    """Law of ``(drafted, counts)`` of a drafter that stops after 0, 1 or 3 drafts, each accepted
+    with this chance; and the mean of ``counts``."""
+    law = {(0, 1): 0.2}
+    for drafted, share in ((1, 0.5), (3, 0.3)):
+        for kept in range(drafted + 1):
+            last = 1.0 if kept == drafted else 1 - chance
+            law[drafted, kept + 1] = share * chance**kept * last
+    return law, sum(mass * counts for (_, counts), mass in law.items())
+
+
+def lengths_of(outcomes, expected):
+    """Steps of a certain token with these ``(drafted, counts)``."""
+    drafted, counts = np.array(outcomes).T
+    n = len(counts)
+    ones = np.ones((n, 4, 1))
+    tokens = np.zeros((n, 4), int)
+    return Steps(np.arange(n), tokens, counts, drafted, ones, expected=np.full(n, expected))
+
+
+def test_a_bet_on_lengths_is_fair_when_the_drafter_may_stop():
+    """Enumerated: every bet's wealth after a step has mean 1 over all lengths of the step."""
+    law, expected = stopping(0.9)
+    wealth = 0.0
+    for outcome, mass in law.items():
+        audit = StreamAudit(1e-3, most_drafts=3)
+        audit.update(lengths_of([outcome], expected))
+        wealth = wealth + mass * np.exp(audit.length._log_wealth)
+    np.testing.assert_allclose(wealth, 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("claimed", "off"), [(0.9, False), (0.8, True)])
+def test_lengths_of_varying_drafts(claimed, off):
+    """5,000 steps against the right mean (a false alarm has probability 1e-6) and a wrong one."""
+    law, _ = stopping(0.9)
+    chosen = np.random.default_rng(0).choice(len(law), 5_000, p=list(law.values()))
+    audit = StreamAudit(1e-6)
+    audit.update(lengths_of(np.array(list(law))[chosen], stopping(claimed)[1]))
+    assert audit.report().length_off == off
+
+
+def test_bounds_are_in_nats_of_the_tokens_that_speak():
+    """All tokens are the second of two; every other one has a draft law. By hand."""
+    law, draft = np.array([0.7, 0.3]), np.array([0.5, 0.5])
+    n = 1_000
+    steps = steps_of(np.ones(n, int), law, draft=np.broadcast_to(draft, (n, 1, 2)))
+    audit = StreamAudit(1e-3)
+    audit.update(steps._replace(drafted=np.arange(n) % 2))
+    bounds = {one.direction: one for one in audit.report().bounds}
+    surprise, lean = -np.log(law), np.log(draft / law)
+    for name, score in (("surprise", surprise), ("draft_ratio", lean)):
+        bound = bounds[f"all: {name}"]
+        assert bound.unit == "nats"
+        assert bound.seen == pytest.approx(abs(score[1] - law @ score))
+        assert bound.seen < bound.upper < bound.seen + 0.6
+
+
+def test_the_draft_ratio_is_silent_without_a_draft_and_where_it_is_the_target():
+    law = np.array([0.7, 0.3])
+    target = np.broadcast_to(law, (3, 2))
+    draft = np.array([[0.5, 0.5], law, [0.5, 0.5]])
+    drafted = np.array([True, True, False])
+    _, speaks = fixed_scores(np.zeros(3, int), np.array([-1, 0, 0]), target, draft, drafted)
+    named = {name: speaks[:, place].tolist() for place, name in enumerate(FIXED)}
+    assert named == {
+        "surprise": [True, True, True],
+        "mode": [True, True, True],
+        "repeat": [False, True, True],
+        "draft_ratio": [True, False, False],
+    }
+
+
 def test_a_pass_says_what_it_could_have_missed():
     audit = StreamAudit(1e-3)
     law = np.array([0.6, 0.3, 0.1])
@@ -215,7 +290,7 @@ def test_order_of_requests_within_a_batch_is_kept():
     for row in range(2):
         apart.update(both.rows(slice(row, row + 1)))
     assert together._counts.tolist() == apart._counts.tolist()
-    assert together._counts[STRATA.index("step after a replacement")] == 1
+    assert together._counts[STRATA.index("step after a replacement"), 0] == 1
     assert (together._sums == apart._sums).all()
 
 
@@ -229,6 +304,18 @@ def test_states_continue_exactly():
     assert whole.report() == half.report()
 
 
+def test_a_file_is_audited_with_the_drafts_declared_for_it(tmp_path):
+    path, state = tmp_path / "s.jsonl", tmp_path / "state"
+    steps = [lengths_of([(3, 1), (3, 4)], 2.5)]
+    write_steps(path, steps)
+    (report,) = audit_stream(path, state=state, most_drafts=3)
+    direct = StreamAudit(1e-3, 3)
+    direct.update(steps[0])
+    assert report.length_log_e_peak == direct.report().length_log_e_peak
+    with pytest.raises(InputError, match="with `most_drafts` 3, not 16"):
+        list(audit_stream(path, state=state))
+
+
 def test_bad_steps_are_refused():
     law = np.array([0.5, 0.5])
     with pytest.raises(InputError, match="alpha"):
@@ -239,6 +326,13 @@ def test_bad_steps_are_refused():
         StreamAudit(0.1).update(steps_of([0, 1], law)._replace(counts=np.array([1, 2])))
     with pytest.raises(ShapeError, match="`draft` has shape"):
         StreamAudit(0.1).update(steps_of([0, 1], law, draft=np.zeros((2, 1, 3))))
+    with pytest.raises(InputError, match="`most_drafts` is 0"):
+        StreamAudit(0.1, 0)
+    with pytest.raises(InputError, match=r"`drafted` is 3 .* `most_drafts` 2"):
+        StreamAudit(0.1, 2).update(lengths_of([(1, 1), (3, 1)], 1.5))
+    for wrong in (0.9, 4.1, np.nan):
+        with pytest.raises(InputError, match=rf"`expected` holds {wrong}; .* at most 3 drafts"):
+            StreamAudit(0.1, 3).update(lengths_of([(3, 1), (3, 2)], wrong))
     audit = StreamAudit(0.1)
     audit.update(steps_of([0, 1], law))
     with pytest.raises(ShapeError, match="earlier steps over 2"):
