@@ -225,7 +225,7 @@ def render(config: Config, table: Any) -> str:
         "order-1 table models. An audit stops where bias is found. Engines that implement one rule "
         "are given the same seeds, so their figures can be equal. The bounds are on what a pass "
         "could have missed: total variation towards the draft or away from it, and the probability "
-        "of any single token, averaged over positions; they fail with probability "
+        "of any single token, signed and averaged over positions; they fail with probability "
         f"{config.alpha:g} at most. Made by `python -m sims.peers_audit`.",
         "",
         "| engine | function | claim | audited | draws | p-value at most | verdict | towards draft "
