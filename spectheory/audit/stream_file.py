@@ -11,7 +11,8 @@ compute the laws.
 ``draft``: the draft's law at the first ``drafted`` of the tokens, as far as they go. Optional.
 ``prompt``: tokens before the request's first step, on that step's line; only a model reads it.
 ``batch``, ``expected``: the engine's batch size in that step, and the mean number of tokens that
-such a step emits under the claimed rule. Optional; all lines or none.
+such a step emits under the claimed rule, given the text before it: over the numbers of drafts too
+where the drafter may stop. Optional; all lines or none.
 
 A law is a list of V probabilities, or ``{"ids": [..], "logprobs": [..]}``, natural logarithms of
 the most probable tokens; all other tokens then count as one. Which ids are listed must follow from

@@ -63,10 +63,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "PKG.MODULE:OBJECT with vocab_size and logits(tokens)",
     )
     parser.add_argument(
+        "--most-drafts",
+        type=count,
+        metavar="N",
+        help="with --stream: the most that the engine ever drafts in a step (default 16); read "
+        "only where the lines tell how many tokens are expected",
+    )
+    parser.add_argument(
         "--alpha", type=rate, default=1e-3, help="false-alarm rate (default %(default)s)"
     )
     parser.add_argument(
-        "--max-draws", type=count, metavar="N", help=f"of a sampler (default {MAX_DRAWS})"
+        "--max-draws",
+        type=count,
+        metavar="N",
+        help=f"of a sampler, one a position at least (default {MAX_DRAWS})",
     )
     parser.add_argument("--seed", type=seed, help="of all draws of a sampler (default 0)")
     parser.add_argument(
@@ -145,6 +155,8 @@ def run_sampler(options: argparse.Namespace) -> int:
         raise InputError("a sampler needs --target P.npy")
     if options.model is not None:
         raise InputError("--model goes with --stream; a sampler is told its law by --target")
+    if options.most_drafts is not None:
+        raise InputError("--most-drafts goes with --stream; a sampler draws one token at a time")
     work = job(options)
     with foreign_output():
         sampler = named_sampler(options.sampler)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def run_stream(options: argparse.Namespace) -> int:
     """Audit a record to its end; returns the exit code."""
+    from spectheory.audit.stream import MOST_DRAFTS
     from spectheory.audit.stream_run import audit_stream
     from spectheory.decoding.progress import progress
 
@@ -36,6 +37,7 @@ def run_stream(options: argparse.Namespace) -> int:
                 process=lambda laws: sampled(laws, options),
                 state=options.resume,
                 about="" if forcing is None else json.dumps(settings),
+                most_drafts=options.most_drafts or MOST_DRAFTS,
             ):
                 show(report.steps)
     except KeyboardInterrupt:

@@ -227,7 +227,7 @@ GOOD = {"tokens": [1], "target": [[0.5, 0.5]]}
         ('{"tokens": [1], "target": [[0.5, 0.5]], "batch": NaN}', "line 2 holds `batch` = nan"),
         ('{"tokens": [1], "target": [[0.5, 0.5]], "batch": 2.7}', "line 2 holds `batch` = 2.7"),
         ('{"tokens": [1], "target": [[0.5, 0.5]], "batch": 0}', "line 2 holds `batch` = 0"),
-        ('{"tokens": [1], "target": [[0.5, 0.5]], "expected": 50}', "from 1 to 1"),
+        ('{"tokens": [1], "target": [[0.5, 0.5]], "expected": 0.5}', "tokens, 1 or more"),
         ('{"tokens": [1], "target": [[0.5, 0.5]], "expected": NaN}', "line 2 holds `expected`"),
         ('{"vocab_size": 2}', "line 2 states `vocab_size`, which is for the first line"),
     ],

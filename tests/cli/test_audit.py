@@ -237,6 +237,19 @@ def test_a_model_does_not_go_with_a_sampler(run, laws):
     assert "--model goes with --stream" in run("audit", LOSSLESS, *laws, "--model", "m").complaint
 
 
+def test_the_most_drafts_of_a_record(run, laws, tmp_path):
+    """Each of 40 drafts is the certain next token; 20 or so are made a step, and all are taken."""
+    lines = [
+        {"tokens": [0] * (n + 1), "drafted": n, "target": [[1.0, 0.0]] * (n + 1), "expected": 21.0}
+        for n in (10, 30, 20)
+    ]
+    path = tmp_path / "long.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert "`most_drafts` 16" in run("audit", "--stream", path).complaint
+    assert run("audit", "--stream", path, "--most-drafts", 40).code == 0
+    assert "goes with --stream" in run("audit", LOSSLESS, *laws, "--most-drafts", 4).complaint
+
+
 def test_laws_that_a_record_carries_are_not_the_models(run, stream, tmp_path):
     """The model's temperature is wrong for this record, and none of its laws is read."""
     options = ["--model", f"{tmp_path}/model.py:model", "--temperature", 0.5]
