@@ -84,6 +84,12 @@ def stream_lines(
         for index, choice in enumerate(response.get("choices") or ()):
             chat, places = _places(request, choice)
             for token, listed in places:
+                for name, value in listed.items():
+                    if not isinstance(value, (int, float)):
+                        raise InputError(
+                            f"response {request} states {value!r} for {name!r}; expected its "
+                            "log-probability"
+                        )
                 try:
                     ranked = (chat_law if chat else completion_law)(token, listed, top)
                 except InputError as error:
@@ -186,6 +192,11 @@ def _places(
             for place in found["content"]
         ]
     if found.get("tokens") and found.get("top_logprobs"):
+        if len(found["tokens"]) != len(found["top_logprobs"]) or None in found["top_logprobs"]:
+            raise InputError(
+                f"response {request} states no `top_logprobs` for some of its tokens. Of a prompt "
+                "that was echoed? Ask for the completion alone"
+            )
         return False, list(zip(found["tokens"], found["top_logprobs"], strict=True))
     raise InputError(
         f"response {request} has no log-probabilities; ask for them with `logprobs` "

@@ -17,6 +17,10 @@ def run_plan(options: argparse.Namespace) -> int:
 
     if options.target is None:
         raise InputError("--plan needs --target P.npy")
+    for name in ("sampler", "stream", "model", "resume", "report"):
+        if getattr(options, name) is not None:
+            given = "a sampler" if name == "sampler" else f"--{name}"
+            raise InputError(f"--plan draws nothing, so {given} would not be read; leave it out")
     work = job(options)
     target, draft = work.target[0], None if work.draft is None else work.draft[0]
     plans: dict[str, AuditPlan | None] = {}

@@ -144,6 +144,9 @@ def test_listing_the_sampled_token_would_void_the_audit(tmp_path):
             "not the least probable",
         ),
         (response("a", [1], [{"token_id:1": -1.0, "b": -2.0}], "chat"), "ask for 3 or more"),
+        (response("a", [1], [{"token_id:1": None, "b": -2.0}], "completions"), "states None for"),
+        (response("a", [1, 2], [None, {"b": -2.0}], "completions"), "for some of its tokens"),
+        (response("a", [1, 2], [{"b": -2.0}], "completions"), "for some of its tokens"),
     ],
 )
 def test_bad_answers_are_named(response, words):

@@ -265,6 +265,8 @@ def test_a_plan_says_how_many_draws(run, laws):
     large = run("audit", *laws, "--plan", 0.9, "--json").document["directions"]
     assert large["draft"] is None
     assert "--target" in run("audit", "--plan", 0.02).complaint
+    for given in ((LOSSLESS,), ("--stream", "s.jsonl"), ("--report", "r.md")):
+        assert "would not be read" in run("audit", *given, *laws, "--plan", 0.02).complaint
 
 
 def test_exit_code_1_says_biased_and_nothing_else(run, laws, monkeypatch):
