@@ -72,7 +72,7 @@ def prove(kind: type[PriorityMixture], key: str, k: int, ranks: np.ndarray) -> i
         base_of = base_of_order(scheme(key), q, k)
         base = sum(w * base_of(np.argsort(row)) for w, row in zip(weights, ranks, strict=True))
         nothing = np.zeros(size, dtype=bool)
-        mixture = kind(p, ranks, weights, base, p[0] * 0 + 1, nothing)
+        mixture = kind(p, q, k, key, ranks, weights, base, p[0] * 0 + 1, nothing)
         tuples, chance = drafts_of(scheme(key), q, k)
         law = np.sum(mixture.verdict(tuples).law() * chance[:, None], axis=0)
         for token in range(size):
