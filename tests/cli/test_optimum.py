@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
 
 from spectheory.drafting.scheme import scheme, schemes
+from spectheory.transport.optimal_plan import optimal_plan
 
 FIELDS = {
     "value",
@@ -93,15 +95,18 @@ def test_plan_of_one_position_recombines_to_the_target(run, saved, fractions, tm
     check_plan(plan, p.astype(float), done.document["value"])
 
 
-def test_a_plan_that_falls_short_says_by_how_much(run, saved, tmp_path):
-    """A budget of rounds ends a mixture early; the file holds what it accepts."""
-    rng = np.random.default_rng(0)
-    p, q = rng.dirichlet(np.full(400, 0.2), size=2)
+def test_a_plan_that_falls_short_says_by_how_much(run, saved, tmp_path, monkeypatch):
+    """The mixture is ended after its first round: one order, where equal laws need several."""
+    module = "spectheory.transport.optimal_plan.optimal_plan"
+    monkeypatch.setattr(module, partial(optimal_plan, gap=1.0))
+    law = saved("law", [0.25] * 4)
     plan = tmp_path / "plan.npz"
-    arguments = ("optimum", saved("p", p), saved("q", q), "--k", 3, "--scheme", "distinct")
+    arguments = ("optimum", law, law, "--k", 2, "--scheme", "distinct")
     document = run(*arguments, "--plan", plan, "--json").document
     with np.load(plan) as arrays:
         short = document["value"] - arrays["accepted_mass"].sum()
+    # The highest of two of four tokens: with probabilities 3, 2, 1 and 0 in 6.
+    assert short == pytest.approx(1 - (1 / 4 + 1 / 4 + 1 / 6), abs=1e-12)
     assert document["plan_gap"] == pytest.approx(short, abs=1e-12)
 
 
