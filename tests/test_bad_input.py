@@ -164,6 +164,11 @@ CASES = {
         errors.ImpossibleDraft,
         "dtype float64; expected integer",
     ),
+    "drafts of a plan that are no integers": (
+        lambda: optimal_plan(P, Q, 2).sample(np.array([0.7, 1.0]), np.zeros(3)),
+        errors.ImpossibleDraft,
+        "dtype float64; expected integer",
+    ),
     "Fractions beside floats": (
         lambda: optimal_acceptance(np.array([Fraction(1, 2)] * 2), np.array([0.5, 0.5]), 2),
         errors.InputError,

@@ -118,6 +118,8 @@ class ScoreKernelPlan:
         drafts = np.asarray(drafts)
         if drafts.ndim < 1 or drafts.shape[-1] != self.k:
             raise ShapeError(f"`drafts` has shape {drafts.shape}; expected (..., {self.k})")
+        if not np.issubdtype(drafts.dtype, np.integer):
+            raise ImpossibleDraft(f"`drafts` has dtype {drafts.dtype}; expected integer tokens")
         drafts = np.ascontiguousarray(drafts, dtype=np.int64)
         size = len(self.draft)
         if drafts.size and (drafts.min() < 0 or drafts.max() >= size):
