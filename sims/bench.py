@@ -23,6 +23,7 @@ import numpy as np
 
 import spectheory
 from sims.runner import OUT, save
+from spectheory.cli.machine import processor
 from spectheory.decoding.logged import LoggedLogits
 from spectheory.distributions import from_logits, overlap
 from spectheory.drafting.scheme import scheme
@@ -192,15 +193,8 @@ def machine() -> str:
     import numba
     import scipy
 
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [
-            line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        processor = models[0].partition(":")[2].strip() if models else processor
     return (
-        f"{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, "
+        f"{processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
         f"NumPy {np.__version__}, SciPy {scipy.__version__}, Numba {numba.__version__}, "
         f"spectheory {spectheory.__version__}. Processor time: medians of interleaved "
         "repeats; in brackets, multiples of `numpy.argsort` of the ratios; a draw: one of a batch."

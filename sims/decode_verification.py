@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from spectheory.cli.machine import processor
 from spectheory.decoding.decoder import Decoder, Request
 from spectheory.decoding.draft_source import ModelDraft
 from spectheory.decoding.executors import verifier_for
@@ -164,7 +165,7 @@ def table(config: Config, rows: Sequence[str], size: int) -> str:
         "step, which drafting belongs to also; in brackets its quartiles. A text that ends its "
         "walk early reads fewer rows. The default is the batched executor.",
         "",
-        f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}, torch "
+        f"{processor()}, Python {platform.python_version()}, NumPy {np.__version__}, torch "
         f"{torch.__version__}, transformers {transformers.__version__}.",
         "",
         "| rule | k | batch | temperature | target pass ms | definition ms | batched ms | share of "

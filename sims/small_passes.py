@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from spectheory.cli.machine import processor
 from spectheory.decoding.grouped_heads import SWITCH
 from spectheory.decoding.registry import load
 from spectheory.decoding.session import Nodes
@@ -141,7 +142,7 @@ def table(config: Config, rows: Sequence[str]) -> str:
         "weights read in 32 bits (up to 12 rows), then with tiles of the 16 bits that hold them "
         "exactly (up to 32 rows), then with what lies between these layers compiled.",
         "",
-        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"{processor()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"transformers {transformers.__version__}.",
         "",
         f"| text | tokens | {' | '.join(way.title for way in WAYS)} |",
