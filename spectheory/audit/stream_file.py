@@ -19,6 +19,9 @@ the most probable tokens; all other tokens then count as one. Which ids are list
 the law alone: a server that lists the sampled token besides the top ones must have it taken out,
 or the audit is void. A first line ``{"vocab_size": V}`` is needed with such lists.
 
+Log-probabilities that a server rounds are another law, by as much as they are rounded. A list that
+leaves nothing to all other tokens is taken to be rounded, not to rule them out.
+
 Best are the laws that the engine's own sampler saw. Laws of another forward pass (a model given
 here, another batch shape) differ by the model's rounding; a long audit sees that too, and cannot
 tell it from a biased sampler.
@@ -213,12 +216,17 @@ class StreamFile:
 
 
 def spread(law: Law, out: np.ndarray) -> np.ndarray | None:
-    """Write a law over all places; returns which tokens it lists, or None for all."""
+    """Write a law over all places; returns which tokens it lists, or None for all.
+
+    A list that leaves tokens out says that they have probability, even where its rounded numbers
+    sum to 1 or more: by rounding, that is as much as the sum is off.
+    """
     if law.ids is None:
         out[: law.masses.size] = law.masses
         return None
     out[law.ids] = law.masses
-    out[-1] = max(1 - float(law.masses.sum()), 0.0)
+    if law.ids.size < out.size - 1:
+        out[-1] = max(abs(1 - float(law.masses.sum())), float(np.finfo(np.float64).eps))
     out /= out.sum()
     listed = np.zeros(out.size, dtype=bool)
     listed[law.ids] = True

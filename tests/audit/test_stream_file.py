@@ -192,6 +192,26 @@ def test_an_audit_on_lists_sees_a_bias_and_lets_a_right_stream_pass(tmp_path):
     assert verdicts == [False, True]
 
 
+def test_a_rare_token_behind_a_rounded_list_is_no_verdict(tmp_path):
+    """Rounded to four places the two logarithms sum to 1.000013; the third token has 2e-5."""
+    law = {"ids": [0, 1], "logprobs": [-0.5100, -0.9175]}
+    assert np.exp(law["logprobs"]).sum() > 1
+    tokens = np.random.default_rng(0).choice(3, 20_000, p=[0.600466, 0.399514, 2e-5])
+    assert (tokens == 2).any()
+    lines = [{"tokens": [t], "target": [law]} for t in tokens.tolist()]
+    path = write(tmp_path / "s.jsonl", {"vocab_size": 3}, *lines)
+    report = last(audit_stream(path, 1e-3))
+    assert (report.impossible, report.biased) == (0, False)
+    # Were it one in a hundred, the list would be wrong.
+    lines[::100] = [{"tokens": [2], "target": [law]}] * 200
+    assert last(audit_stream(write(tmp_path / "s.jsonl", {"vocab_size": 3}, *lines), 1e-3)).biased
+    # A list of all tokens does rule them out.
+    whole = {"ids": [0, 1, 2], "logprobs": [-0.5100, -0.9175, -1e9]}
+    lines = [{"tokens": [2], "target": [whole]}]
+    found = last(audit_stream(write(tmp_path / "s.jsonl", {"vocab_size": 3}, *lines), 1e-3))
+    assert (found.impossible, found.biased) == (1, True)
+
+
 GOOD = {"tokens": [1], "target": [[0.5, 0.5]]}
 
 
