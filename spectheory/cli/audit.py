@@ -84,7 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=acceptance,
         metavar="P",
         help="how often the rule accepts a draft, or `any`; default 1 - TV(target, draft), that "
-        "of rejection sampling. Tested if the sampler tells which drafts were accepted",
+        "of rejection sampling with one draft. Tested if the sampler tells which were accepted",
     )
     parser.add_argument("--logits", action="store_true", help="the files hold logits")
     parser.add_argument(
@@ -117,7 +117,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Audit, print what was found; returns the exit code, 1 for bias and nothing else."""
+    """Audit, print what was found; returns the exit code.
+
+    1 says that something is not as claimed: the tokens' law, or the acceptance or the tokens a step
+    where these are told. Nothing else is 1.
+    """
     try:
         return chosen(options)
     except (InputError, OSError):
@@ -202,6 +206,8 @@ def finish(
     interrupted: bool,
 ) -> int:
     """Print a report; returns the exit code."""
+    from spectheory.audit.stream_report import StreamReport
+
     if interrupted:
         note("interrupted; this is the verdict so far")
     if options.report:
@@ -210,7 +216,7 @@ def finish(
         print_json(about | report.to_dict() | {"interrupted": interrupted})
     else:
         print(report)
-    if report.biased:
+    if report.biased or (isinstance(report, StreamReport) and report.length_off):
         return 1
     return INTERRUPTED if interrupted else 0
 

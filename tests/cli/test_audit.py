@@ -250,6 +250,17 @@ def test_the_most_drafts_of_a_record(run, laws, tmp_path):
     assert "goes with --stream" in run("audit", LOSSLESS, *laws, "--most-drafts", 4).complaint
 
 
+@pytest.mark.parametrize(("expected", "code"), [(3.0, 0), (2.5, 1)])
+def test_lengths_that_are_not_as_stated_are_no_clean_exit(run, tmp_path, expected, code):
+    """Each token is the certain next one, and two drafts a step are taken."""
+    line = {"tokens": [0] * 3, "drafted": 2, "target": [[1.0, 0.0]] * 3, "expected": expected}
+    path = tmp_path / "lengths.jsonl"
+    path.write_text(f"{json.dumps(line)}\n" * 2_000)
+    done = run("audit", "--stream", path, "--json")
+    assert (done.document["biased"], done.document["length_off"]) == (False, bool(code))
+    assert done.code == code
+
+
 def test_laws_that_a_record_carries_are_not_the_models(run, stream, tmp_path):
     """The model's temperature is wrong for this record, and none of its laws is read."""
     options = ["--model", f"{tmp_path}/model.py:model", "--temperature", 0.5]
