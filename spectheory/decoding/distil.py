@@ -6,6 +6,7 @@ with the same bytes. Imports torch: load this module where a model is trained.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from spectheory.decoding.distil_drafter import (
     whole_head,
 )
 from spectheory.decoding.distil_losses import LOSSES, acceptance
+from spectheory.decoding.fingerprint import fingerprint
 from spectheory.decoding.progress import progress
 from spectheory.decoding.pruned_head import frequent_tokens
 from spectheory.discovery import named
@@ -116,9 +118,11 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
     if plan.start is not None:
         drafter.parts.load_state_dict(_started(plan, target).parts.state_dict())
     before = held_out_acceptance(drafter, kept, held_out, plan.batch, plan.passes)
+    about = _about(target, plan, texts, fingerprint(drafter.parts))
     loss = named(LOSSES, plan.loss, "loss")
 
-    def step(_: torch.nn.Module, generator: torch.Generator) -> torch.Tensor:
+    def step(parts: torch.nn.Module, generator: torch.Generator) -> torch.Tensor:
+        parts.eval()  # dropout would draw from another generator, which no checkpoint holds
         chosen = torch.randint(len(texts), (plan.batch,), generator=generator).tolist()
         read = [texts[i] for i in chosen], [known[i] for i in chosen]
         law, drafts = laws(drafter, kept, *read, plan.passes)
@@ -127,9 +131,7 @@ def distil(target: TransformerModel, plan: Distillation, folder: Path) -> dict[s
         return (losses * weights.to(losses)).sum() / weights.sum()
 
     with progress(f"training by {plan.loss}", plan.training.steps) as show:
-        parts = train(
-            drafter.parts, step, plan.training, folder / "checkpoint.pt", show, _about(target, plan)
-        )
+        parts = train(drafter.parts, step, plan.training, folder / "checkpoint.pt", show, about)
     card: dict[str, Any] = {
         "target": target.name,
         "plan": json.loads(json.dumps(asdict(plan))),
@@ -228,7 +230,8 @@ def target_states(
     Args:
         target: the model.
         texts: its texts.
-        folder: two files for each ``together`` texts; none is ever half-written.
+        folder: two files for each ``together`` texts, named after texts and weights, so that
+            those of others are not taken; none is ever half-written.
         together: texts read at once.
         progress: called with the number of texts done.
 
@@ -237,9 +240,11 @@ def target_states(
     """
     folder.mkdir(parents=True, exist_ok=True)
     all_known: list[Known] = []
+    weights = fingerprint(target.module)
     for start in range(0, len(texts), together):
         group = texts[start : start + together]
-        files = [folder / f"{start:06}.{part}.npy" for part in Known._fields]
+        name = f"{start:06}-{_digest(weights, group)}"
+        files = [folder / f"{name}.{part}.npy" for part in Known._fields]
         if not all(file.exists() for file in files):
             tokens = _padded(group).to(target.module.device)
             lengths = [len(text.tokens) - 1 for text in group]
@@ -357,8 +362,26 @@ def _check(plan: Distillation, target: TransformerModel) -> None:
         )
 
 
-def _about(target: TransformerModel, plan: Distillation) -> str:
-    """What the trained weights depend on beside the settings of the training itself."""
-    settings = asdict(plan) | {"target": target.name}
+def _about(
+    target: TransformerModel, plan: Distillation, texts: Sequence[Text], started: str
+) -> str:
+    """What the trained weights depend on beside the settings of the training itself.
+
+    Args:
+        texts: that they are trained on.
+        started: fingerprint of the weights before.
+    """
+    weights = fingerprint(target.module)
+    settings = asdict(plan) | {"target": target.name, "started": started}
+    settings |= {"weights": weights, "read": _digest(weights, texts)}
     del settings["training"], settings["held_out"]
     return json.dumps(settings, sort_keys=True)
+
+
+def _digest(weights: str, texts: Sequence[Text]) -> str:
+    """Names what a target's pass over some texts gives."""
+    digest = hashlib.sha256(weights.encode())
+    for text in texts:
+        digest.update(f"{len(text.tokens)} {text.prompt}".encode())
+        digest.update(text.tokens.astype("<i8").tobytes())
+    return digest.hexdigest()[:16]

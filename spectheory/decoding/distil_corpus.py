@@ -1,4 +1,7 @@
-"""Text that a target generates, for a drafter to be trained and measured on; resumable."""
+"""Text that a target generates, for a drafter to be trained and measured on; resumable.
+
+Imports torch: load this module where a model is run.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spectheory.decoding.decoder import Decoder, Request
+from spectheory.decoding.fingerprint import fingerprint
 from spectheory.decoding.prompts import prompts, spread, stdlib_source
 from spectheory.decoding.storage import written_whole
 from spectheory.errors import InputError
@@ -84,7 +88,8 @@ def generated(
         SourceUnavailable: a prompt set cannot be had.
     """
     asked = prompt_tokens(target, corpus)  # sources that there are, before the folder is theirs
-    _claim(folder, {"target": target.name, **asdict(corpus)})
+    of = {"target": target.name, "weights": fingerprint(target.module)}
+    _claim(folder, {**of, **asdict(corpus)})
     texts: list[Text] = []
     for start in range(0, corpus.texts, corpus.together):
         file = folder / f"{start:06}.npz"
@@ -108,7 +113,7 @@ def corpus_of(folder: Path) -> Corpus:
     """
     try:
         settings = json.loads((folder / NOTE).read_text())
-        del settings["target"]
+        del settings["target"], settings["weights"]
         return Corpus(**settings | {"sources": tuple(settings["sources"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} holds no texts that a target generated") from error
@@ -149,7 +154,7 @@ def _starts(source: str, number: int, corpus: Corpus) -> list[str]:
         whole = prompts(source)
         chosen = spread(len(whole), number)
         return [whole[chosen[i % len(chosen)]] for i in range(number)]
-    lines = [i + 1 for i, character in enumerate(text) if character == "\n"] or [0]
+    lines = [i + 1 for i, character in enumerate(text[:-1]) if character == "\n"] or [0]
     rng = np.random.default_rng([corpus.seed, *source.encode()])
     length = EXCERPT * corpus.prompt_tokens
     last = np.searchsorted(lines, max(len(text) - length, 1))  # a whole excerpt behind each start

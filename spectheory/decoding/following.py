@@ -60,7 +60,7 @@ class FollowingDrafter(DistilledDrafter):
                 use_cache=True,
             ).last_hidden_state
             found.append(torch.nn.functional.pad(said, (0, 0, 1, 0)))
-            # The first place has no guess to read; nothing is asked of it then.
+            # The first places have not so many guesses behind them, and read the first state.
             read = torch.cat([target[:, :1], said[:, :-1]], dim=1)
         return found
 

@@ -139,10 +139,21 @@ def test_stored_states_give_the_same_laws_and_are_computed_once(
     if not pruned:
         masses = laws(drafter, None, texts, known)[0].exp().sum(dim=-1)
         torch.testing.assert_close(masses, torch.ones(13), atol=1e-5, rtol=0)
-    monkeypatch.setattr(target, "module", None)
-    again = target_states(target, texts, tmp_path, together=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("spectheory.decoding.distil._body_states", None)
+        again = target_states(target, texts, tmp_path, together=2)
     for one, other in zip(again, known, strict=True):
         assert all(map(np.array_equal, one, other))
+    # Neither other texts nor other weights are taken for these.
+    reversed_ = [text._replace(tokens=text.tokens[::-1].copy()) for text in texts]
+    for model, read in ((target, reversed_), (tiny(seed=1), texts)):
+        here, apart = (
+            target_states(model, read, folder, together=2)
+            for folder in (tmp_path, tmp_path / "apart")
+        )
+        for one, other, old in zip(here, apart, known, strict=True):
+            assert all(map(np.array_equal, one, other))
+            assert not np.array_equal(one.states, old.states)
 
 
 def test_held_out_acceptance_is_the_overlap(target):
@@ -208,6 +219,9 @@ def test_sources(target, tmp_path):
     assert len({text.tokens.tobytes() for text in texts}) == 3
     with pytest.raises(UnknownName, match="no prompt set `nothing`"):
         prompt_tokens(target, Corpus(("nothing",), 2))
+    (tmp_path / "line").write_text("word " * 100 + "\n")
+    for prompt in prompt_tokens(target, Corpus((str(tmp_path / "line"),), 3, prompt_tokens=10)):
+        assert target.decode(prompt) == "word word "
     (tmp_path / "empty").write_text("")
     with pytest.raises(InputError, match="has no tokens"):
         prompt_tokens(target, Corpus((str(tmp_path / "empty"),), 2))
@@ -287,6 +301,8 @@ def test_plans_and_folders_that_do_not_fit(target, sources, tmp_path):
     distil(target, short, out)
     with pytest.raises(InputError, match="other settings"):
         distil(target, replace(short, loss="kl"), out)
+    with pytest.raises(InputError, match="texts of other settings"):
+        distil(tiny(seed=1), short, out)  # of the same name, with other weights
     with pytest.raises(InputError, match="made for another model"):
         load_drafter(out, tiny(size=32))
     with pytest.raises(InputError, match=r"`layers` is .* layers 0 to 2"):
@@ -296,6 +312,18 @@ def test_plans_and_folders_that_do_not_fit(target, sources, tmp_path):
     (out / WEIGHTS).write_bytes((out / WEIGHTS).read_bytes()[:50])
     with pytest.raises(SourceUnavailable, match="holds no drafter"):
         load_drafter(out, target)
+
+
+def test_training_draws_nothing_that_a_checkpoint_does_not_hold(target, sources, tmp_path):
+    """Layers with dropout are trained without: its generator is torch's own."""
+    made = []
+    for rate in (0.0, 0.5):
+        for part in target.module.modules():
+            if hasattr(part, "attention_dropout"):
+                part.attention_dropout = rate
+        distil(target, plan(sources, training=Training(5)), tmp_path / str(rate))
+        made.append((tmp_path / str(rate) / WEIGHTS).read_bytes())
+    assert made[0] == made[1]
 
 
 def test_training_on_from_a_drafter(target, sources, tmp_path):
