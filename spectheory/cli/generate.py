@@ -89,12 +89,16 @@ def run(options: argparse.Namespace) -> None:
     from spectheory.decoding.drafts import draft_source
     from spectheory.decoding.executors import verifier_for
     from spectheory.decoding.sampling import Sampling
+    from spectheory.drafting.scheme import scheme
 
     text = read_prompt(options)
-    verifier_for(verifier(options.rule), None, options.executor)  # refuses before a model is read
+    branching = () if options.draft == "none" else (options.k, *(1,) * (options.length - 1))
+    # Refused before a model is read.
+    verifier_for(verifier(options.rule), None, options.executor).check(
+        scheme(options.scheme), branching
+    )
     target = load_target(options)
     source = draft_source(options.draft, target, allow_unofficial=options.allow_unofficial)
-    branching = () if options.draft == "none" else (options.k, *(1,) * (options.length - 1))
     decoder = Decoder(
         target,
         source,

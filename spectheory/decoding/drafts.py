@@ -67,8 +67,6 @@ def draft_source(
         follows = isinstance(whole_head(drafter), FollowingDrafter)
         return FollowingDraft(drafter) if follows else ModelDraft(drafter)
     kind, *parameters = name.split(":")
-    if not all(number.isdecimal() for number in parameters):
-        parameters = []
     makers: dict[tuple[str, int], Callable[..., DraftSource]] = {
         ("none", 0): NoDraft,
         ("lookup", 0): lambda: PromptLookup(target.vocab_size),
@@ -80,7 +78,7 @@ def draft_source(
         ),
     }
     make = makers.get((kind, len(parameters)))
-    if make is not None:
+    if make is not None and all(number.isdecimal() for number in parameters):
         return make(*map(int, parameters))
     try:
         device = str(target.module.device)

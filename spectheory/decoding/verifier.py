@@ -102,6 +102,7 @@ class LevelByLevel:
 
     def check(self, scheme: DraftScheme, branching: Sequence[int]) -> None:
         """See `Verifier.check`."""
+        _check_scheme(scheme, branching)
         shared = 1  # most draws that may meet in one node
         for drawn in branching:
             for copies in range(1, shared + 1):
@@ -148,6 +149,7 @@ class Block:
 
     def check(self, scheme: DraftScheme, branching: Sequence[int]) -> None:
         """See `Verifier.check`."""
+        _check_scheme(scheme, branching)
         if any(count != 1 for count in branching):
             raise SchemeMismatch(
                 f"`branching` is {tuple(branching)}; block verification takes one chain, (1, 1, ..)"
@@ -167,3 +169,11 @@ class Block:
         verdict = block_verification(xp.stack(laws), draft, np.array(tree.tokens))
         kept, token = drafted.tape.block(verdict, Key(drafted.step, Purpose.BLOCK, 0))
         return Outcome(list(range(kept)), token)
+
+
+def _check_scheme(scheme: DraftScheme, branching: Sequence[int]) -> None:
+    if scheme.per_slot and branching:
+        raise SchemeMismatch(
+            f"scheme `{scheme.key}` draws each draft from a law of its own; below a node of a tree "
+            "all are drawn from one"
+        )

@@ -274,6 +274,9 @@ def test_refusals():
         Decoder(target, source, rule=Block(), branching=(2,))
     with pytest.raises(SchemeMismatch, match="recursive_without_replacement"):
         Decoder(target, source, rule="recursive_without_replacement", branching=(2,))
+    for verifier in ("rejection", "recursive", Block()):
+        with pytest.raises(SchemeMismatch, match="a law of its own"):
+            Decoder(target, source, rule=verifier, scheme="heterogeneous", branching=(1,))
     with pytest.raises(VocabularyMismatch, match="over 3 tokens, target"):
         Decoder(target, ModelDraft(models(3)[1]), branching=(1,))
     with pytest.raises(InputError, match="seed"):

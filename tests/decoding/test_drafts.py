@@ -283,6 +283,16 @@ def test_the_drafter_that_comes_with_the_package(smollm2):
     assert card["target"] == "smollm2"
 
 
+@pytest.mark.parametrize("name", ["lookup:x", "copy:a.txt", "none:1x", "ngram:four", "lookup:-3"])
+def test_misspelt_parameters_are_no_other_source(name):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from tests.decoding.tiny_drafter import tiny
+
+    with pytest.raises(UnknownName, match=f"no draft `{name}`"):
+        draft_source(name, tiny())
+
+
 def test_no_drafter_comes_for_another_model():
     class Other:
         name = "other"
