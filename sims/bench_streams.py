@@ -51,7 +51,7 @@ def texts(journal: Path) -> tuple[dict[str, Any], list[Text]]:
         kind, settings, _, *what = json.loads(key)
         if kind != "cell":
             continue
-        (draft, rule, _, temperature, _), tree, prompt = what
+        (draft, rule, _, temperature, _), _, tree, prompt = what
         if temperature == 1:
             name = f"{draft} {rule} {'-'.join(map(str, tree))}" if tree else "plain"
             found.append(Text(name, prompt, value["tokens"]))

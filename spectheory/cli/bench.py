@@ -11,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spectheory.cli.arguments import add_json, count, seed, temperature
 from spectheory.cli.bench_cells import PLAIN, Choice, Peer
 from spectheory.cli.generate import add_executor, add_models, load_target, verifier
@@ -28,9 +30,9 @@ RULES = (
 """Default rules; a number after the colon is k."""
 
 USUAL = {"limit": 32, "apart": 2, "new_tokens": 128, "repeats": 7}
-QUICK = {"limit": 2, "apart": 1, "new_tokens": 32, "repeats": 3}
+QUICK = {"limit": 2, "apart": 1, "new_tokens": 24, "repeats": 3}
 """What is not given, without and with ``--quick``."""
-QUICK_RULES = ("rejection", "optimal_iid:4", "greedy_optimal:3")
+QUICK_RULES = ("rejection", "optimal_iid:4")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +83,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     decode.add_argument("--seed", type=seed, default=0, help="default 0")
     decode.add_argument(
+        "--processes",
+        type=count,
+        default=1,
+        metavar="N",
+        help="run cells side by side on N cores of a CPU, which share the weights, and the way to "
+        "them: all is timed as slow as that makes it (Linux; default 1)",
+    )
+    decode.add_argument(
         "--quick",
         action="store_true",
         help="a few short texts and rules, a few minutes: where not given, "
@@ -125,6 +135,8 @@ def _measure(
     options: argparse.Namespace, choices: list[Choice]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Run the benchmark; returns its document and the document's configurations."""
+    import torch
+
     from spectheory.cli.bench_report import draw, greedy_agreement, page, summarise
     from spectheory.cli.bench_run import BenchRun
     from spectheory.cli.bench_texts import by_text, share_behind_end
@@ -138,8 +150,7 @@ def _measure(
     }
     configurations: list[Choice | Peer] = [*choices, *_peers(options, target, sources)]
     bench = BenchRun.of(options, target, sources)
-    latency = bench.latency()
-    plain_step, plans = bench.plans(choices, latency)
+    latency, plain_step, plans = bench.planned(choices)
     cells = bench.cells(configurations, plans)
     entries = summarise(cells, plans, plain_step)
     plain = {choice.temperature: cells[choice] for choice in choices if choice.name == PLAIN}
@@ -151,7 +162,11 @@ def _measure(
             entry["behind_end_token"] = share_behind_end(beside, target.end_tokens)
         if config.temperature == 0 and config.name != PLAIN:
             entry["greedy"] = greedy_agreement(
-                target, [text.tokens for text in bench.prompts], beside, cells[config]
+                target,
+                [text.tokens for text in bench.prompts],
+                beside,
+                cells[config],
+                torch.finfo(target.module.dtype).eps,
             )
     title = (
         f"{target.name} on {target.module.device}, {len(bench.prompts)} prompts, "
@@ -208,6 +223,7 @@ def _rule(name: str, executor: str) -> tuple[str, int]:
     from spectheory.cli.bench_run import MOST_TOKENS
     from spectheory.decoding.executors import verifier_for
     from spectheory.drafting.scheme import scheme
+    from spectheory.verification.rule import rule
 
     key, _, number = name.partition(":")
     if number and not (number.isdecimal() and int(number)):
@@ -223,6 +239,12 @@ def _rule(name: str, executor: str) -> tuple[str, int]:
         verifier_for(verifier(key), None, executor).check(drawn, (k, 1))
     except SchemeMismatch as error:
         raise InputError(f"`--rules` holds {name!r}: {error}") from error
+    law = np.full(k + 1, 1 / (k + 1))
+    if key != "block" and rule(key).rates(law, law, k, drawn.key) is None:
+        raise InputError(
+            f"`--rules` holds {name!r}, for which no closed form of the acceptance is known; "
+            "lengths are planned by it"
+        )
     return key, k
 
 

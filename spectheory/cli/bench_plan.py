@@ -63,6 +63,16 @@ def target_latency(
     return measure_latency(prepare, run, contexts, range(1, most + 1), repeats, done)
 
 
+def passes(target: TransformerModel, count: int = 64) -> None:
+    """Passes over one token: a core that is as busy with the weights as decoding keeps it."""
+    session = target.session(1)
+    session.extend([Nodes.chain([1], 0)])
+    session.keep([[0]])
+    for _ in range(count):
+        session.extend([Nodes.chain([1], 1)])
+        session.keep([[]])
+
+
 def calibrate(
     target: TransformerModel,
     source: DraftSource,

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 RESAMPLES = 9999
 NEAR_TIE = 1e-3
-"""Gap of two logits below which a pass over more tokens may round them into the other order."""
+"""Gap of two float32 logits below which a wider pass may round them into the other order."""
+
+UNITS = 2
+"""Units in the last place for which the same is said of narrower types, if that is more."""
 
 
 class Interval(NamedTuple):
@@ -102,11 +105,19 @@ def greedy_agreement(
     prompts: Sequence[np.ndarray],
     plain: Sequence[Cell],
     found: list[Cell],
+    precision: float = float(np.finfo(np.float32).eps),
 ) -> dict[str, int]:
     """How many greedy texts equal plain decoding's, and why others do not.
 
-    A text that parts from the plain one where the target's two logits are closer than `NEAR_TIE`
-    is a near tie: passes over different numbers of tokens round differently.
+    A text that parts from the plain one where the target's two logits are within `NEAR_TIE`, or
+    `UNITS` in the last place, is a near tie: passes over different numbers of tokens round
+    differently.
+
+    Args:
+        target: the model.
+        prompts: token ids of each.
+        plain, found: cells on them.
+        precision: of the type that the target computes in, relative to 1.
     """
     counts = {"identical": 0, "near_ties": 0, "different": 0}
     for prompt, ours, theirs in zip(prompts, plain, found, strict=True):
@@ -117,8 +128,10 @@ def greedy_agreement(
             continue
         text = [*prompt.tolist(), *ours.tokens[:where]]
         logits = target.logits(text)[-1]
-        gap = abs(float(logits[ours.tokens[where]] - logits[theirs.tokens[where]]))
-        counts["near_ties" if gap < NEAR_TIE else "different"] += 1
+        one, other = (float(logits[cell.tokens[where]]) for cell in (ours, theirs))
+        unit = precision * max(abs(one), abs(other))
+        near = abs(one - other) <= max(NEAR_TIE, UNITS * unit)
+        counts["near_ties" if near else "different"] += 1
     return counts
 
 

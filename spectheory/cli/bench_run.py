@@ -7,7 +7,8 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from itertools import zip_longest
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spectheory.cli.bench_cells import PLAIN, Cell, Choice, Peer, run_choice, run_peer
-from spectheory.cli.bench_plan import WARM_UP, calibrate, plan, target_latency
+from spectheory.cli.bench_plan import WARM_UP, calibrate, passes, plan, target_latency
+from spectheory.cli.bench_processes import beside, check_processes, side_by_side
 from spectheory.cli.journal import Journal
+from spectheory.cli.machine import processor
 from spectheory.cost.latency import LatencyTable
 from spectheory.cost.speedup import StepCost
 from spectheory.decoding.lookup_first import LookupFirst
@@ -46,6 +49,14 @@ class Prompt(NamedTuple):
     tokens: np.ndarray
 
 
+class _Work(NamedTuple):
+    """A cell that is to be timed: a configuration with the tree that it drafts, and a prompt."""
+
+    config: Choice | Peer
+    tree: tuple[int, ...]
+    prompt: Prompt
+
+
 @dataclass(frozen=True)
 class BenchRun:
     """What all parts of a run share.
@@ -55,10 +66,12 @@ class BenchRun:
         sources: drafts by short name, "none" among them.
         prompts: texts to time, the sets in turn.
         apart: texts to plan on, which are not timed.
+        weights: fingerprint of each source's own weights, by short name.
         journal: finished work.
         settings: what decides a cell's result besides its configuration, prompt and `versions`;
             part of each key of the journal, so that a run goes on only where it fits.
         versions: of the software and the device; part of each key as well.
+        processes: that run cells side by side.
         warm: configurations that this process has run already.
     """
 
@@ -66,9 +79,11 @@ class BenchRun:
     sources: Mapping[str, DraftSource]
     prompts: Sequence[Prompt]
     apart: Sequence[Prompt]
+    weights: Mapping[str, str]
     journal: Journal
     settings: dict[str, Any]
     versions: dict[str, str]
+    processes: int = 1
     warm: set[Choice | Peer] = field(default_factory=set)
 
     @classmethod
@@ -81,11 +96,14 @@ class BenchRun:
         """The run that the arguments describe.
 
         Raises:
-            InputError: prompt sets too small to leave a text besides those planned on, or texts
-                longer than the target's context.
+            InputError: prompt sets too small to leave a text besides those planned on, texts
+                longer than the target's context, or more processes than can be run.
         """
         import torch
 
+        from spectheory.decoding.fingerprint import fingerprint, fingerprint_of_draft
+
+        check_processes(options.processes, target)
         most = options.longest + options.new_tokens + MOST_TOKENS
         if target.context is not None and most > target.context:
             raise InputError(
@@ -103,20 +121,31 @@ class BenchRun:
             )
         settings = {
             "target": target.name,
+            "weights": fingerprint(target.module),
             "device": str(target.module.device),
             "dtype": str(target.module.dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
             "small_passes": ",".join(sorted(target.small_passes)) or "library",
         }
-        named = ("apart", "chat", "longest", "new_tokens", "seed", "repeats")
+        named = ("apart", "chat", "longest", "new_tokens", "seed", "repeats", "processes")
         settings |= {name: getattr(options, name) for name in named}
         journal = Journal(options.out / "cells.jsonl")
-        return cls(target, sources, timed, apart, journal, settings, _versions(target))
+        weights = {name: fingerprint_of_draft(source) for name, source in sources.items()}
+        versions, processes = _versions(target), options.processes
+        return cls(target, sources, timed, apart, weights, journal, settings, versions, processes)
 
     @property
     def new_tokens(self) -> int:
         """Tokens to emit for each prompt."""
         return int(self.settings["new_tokens"])
+
+    def planned(
+        self, choices: Sequence[Choice]
+    ) -> tuple[LatencyTable, StepCost, dict[Choice, dict[str, Any]]]:
+        """Latencies, cost of a plain step and plans, timed beside as much as cells will be."""
+        with beside(partial(passes, self.target), self.processes):
+            latency = self.latency()
+            return latency, *self.plans(choices, latency)
 
     def latency(self) -> LatencyTable:
         """Seconds of the target's passes; never fewer for more tokens, as noise would have it."""
@@ -168,14 +197,31 @@ class BenchRun:
 
         The order turns from prompt to prompt, so that none always follows the same neighbour.
         """
+        count = len(configurations)
+        order = [
+            _Work(config, _tree(config, plans), prompt)
+            for i, prompt in enumerate(self.prompts)
+            for config in (configurations[(i + turn) % count] for turn in range(count))
+        ]
         cells: dict[Choice | Peer, list[Cell]] = {config: [] for config in configurations}
-        with progress("decoding", len(self.prompts) * len(configurations)) as show:
-            for i, prompt in enumerate(self.prompts):
-                for turn in range(len(configurations)):
-                    config = configurations[(i + turn) % len(configurations)]
-                    cells[config].append(self._cell(config, plans, prompt))
-                    show(i * len(configurations) + turn + 1)
+        with progress("decoding", len(order)) as show:
+            if self.processes > 1:
+                self._finish(order, show)
+            for done, work in enumerate(order, 1):
+                make = partial(self._cell, work)
+                cells[work.config].append(self._timed(self._cell_key(work), make))
+                show(done)
         return cells
+
+    def _finish(self, order: Sequence[_Work], show: Callable[[float], None]) -> None:
+        """Time cells that are not in the journal in several processes; this one writes them."""
+        left = [work for work in order if self._cell_key(work) not in self.journal]
+        if not left:
+            return
+        with closing(side_by_side(self._cell, left, self.processes)) as made:
+            for done, (work, cell) in enumerate(made, 1 + len(order) - len(left)):
+                self._timed(self._cell_key(work), partial(replace, cell))
+                show(done)
 
     def _written(self, plain: Choice, prompt: Prompt) -> Cell:
         """Plain decoding of a prompt set apart: the text that plans are made on."""
@@ -196,20 +242,17 @@ class BenchRun:
         source = self.sources[choice.draft]
         make = partial(calibrate, self.target, source, choice, prompt.tokens, text)
         found: dict[str, Any] = self.journal.get_or(
-            self._key("calibrated", choice, prompt.name), make
+            self._key("calibrated", choice, self.weights[choice.draft], prompt.name), make
         )
         return found
 
-    def _cell(
-        self, config: Choice | Peer, plans: Mapping[Choice, dict[str, Any]], prompt: Prompt
-    ) -> Cell:
-        tree: Sequence[int] = ()
-        if isinstance(config, Choice) and config in plans:
-            tree = plans[config]["branching"]
+    def _cell(self, work: _Work) -> Cell:
+        config, tree, prompt = work
 
         def make(new_tokens: int) -> Cell:
             if isinstance(config, Peer):
-                helper = next(filter(None, map(assistant, self.sources.values())), None)
+                name = self._helper(config)
+                helper = None if name is None else assistant(self.sources[name])
                 room = self.settings["longest"] + self.new_tokens
                 return run_peer(
                     self.target, config, prompt.tokens, new_tokens, prompt.seed, room, helper
@@ -219,21 +262,36 @@ class BenchRun:
                 self.target, source, config, tree, prompt.tokens, new_tokens, prompt.seed
             )
 
-        def warm_and_make() -> Cell:
-            if config not in self.warm:
-                make(min(WARM_UP, self.new_tokens))
-            self.warm.add(config)
-            return make(self.new_tokens)
+        if config not in self.warm:
+            make(min(WARM_UP, self.new_tokens))
+        self.warm.add(config)
+        return make(self.new_tokens)
 
-        if isinstance(config, Peer):
-            return self._timed(self._key("mode", config, prompt.name), warm_and_make)
-        return self._timed(self._key("cell", config, list(tree), prompt.name), warm_and_make)
+    def _cell_key(self, work: _Work) -> str:
+        if isinstance(work.config, Peer):
+            helper = self.weights.get(self._helper(work.config) or "", "")
+            return self._key("mode", work.config, helper, work.prompt.name)
+        weights = self.weights[work.config.draft]
+        return self._key("cell", work.config, weights, work.tree, work.prompt.name)
+
+    def _helper(self, peer: Peer) -> str | None:
+        """The source whose model assists transformers: the first that is one."""
+        if peer.mode != "assisted":
+            return None
+        return next(name for name, source in self.sources.items() if assistant(source) is not None)
 
     def _key(self, kind: str, *what: Any) -> str:
         return json.dumps([kind, self.settings, self.versions, *what])
 
     def _timed(self, key: str, make: Callable[[], Cell]) -> Cell:
         return Cell(**self.journal.get_or(key, lambda: asdict(make())))
+
+
+def _tree(config: Choice | Peer, plans: Mapping[Choice, dict[str, Any]]) -> tuple[int, ...]:
+    """Draws below each draw; none in plain decoding, and in transformers' modes."""
+    if isinstance(config, Peer) or config not in plans:
+        return ()
+    return tuple(plans[config]["branching"])
 
 
 def _texts(name: str, target: TransformerModel, options: argparse.Namespace) -> list[Prompt]:
@@ -278,7 +336,7 @@ def _versions(target: TransformerModel) -> dict[str, str]:
 
     from spectheory import __version__
 
-    device = platform.processor() or platform.machine()
+    device = processor()
     if target.module.device.type == "cuda":
         device = torch.cuda.get_device_name(target.module.device)
     return {

@@ -1,5 +1,6 @@
 import argparse
 import json
+import os
 
 import numpy as np
 import pytest
@@ -73,6 +74,26 @@ def test_greedy_texts_that_part_at_a_tie_are_told_from_others():
     for theirs, kind in [((1, 1), "identical"), ((0, 1), "near_ties"), ((1, 0), "different")]:
         found = greedy_agreement(Target(), [prompt], [one(1, 1)], [one(*theirs)])
         assert found == {"identical": 0, "near_ties": 0, "different": 0, kind: 1}
+
+
+def test_logits_of_narrow_types_are_as_near_as_their_rounding():
+    """20 and 20.125 are neighbours in bfloat16; 20.5 is four apart from 20."""
+
+    class Target:
+        def __init__(self, other):
+            self.other = other
+
+        def logits(self, text):
+            return np.array([[20.0, self.other]] * len(text), np.float32)
+
+    one, two = (Cell(1.0, [token]) for token in (0, 1))
+    for other, precision, kind in (
+        (20.125, 2**-7, "near_ties"),
+        (20.5, 2**-7, "different"),
+        (20.125, 2**-23, "different"),
+    ):
+        found = greedy_agreement(Target(other), [np.array([0])], [one], [two], precision)
+        assert found[kind] == 1
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +178,45 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(
 
 
 @pytest.mark.models
+def test_processes_share_the_work_of_one(run, folder, tmp_path, monkeypatch):
+    """Texts are the same, also of a run that goes on where another one stopped."""
+    from spectheory.cli import bench_run
+
+    plan = bench_run.plan  # by costs as they are measured, which texts must not depend on here
+    monkeypatch.setattr(
+        bench_run, "plan", lambda choice, *given: plan(choice, *given) | {"branching": [choice.k]}
+    )
+    if len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2:
+        pytest.skip("one core only, or no way to choose it")
+    arguments = (*COMMAND, "--target", folder, "--prompts", "humaneval", "--json", "--rules")
+    arguments += ("rejection,k_seq:2", "--temperatures", "1", "--limit", "2")
+    found = {}
+    for processes in ("1", "2"):
+        out = tmp_path / processes
+        document = run(*arguments, "--processes", processes, "--out", out).document
+        assert document["settings"]["processes"] == int(processes)
+        lines = (out / "cells.jsonl").read_text().splitlines()
+        found[processes] = dict(map(_text_of, lines))
+    assert found["1"] == found["2"]
+    assert len(found["1"]) == len(lines) > 10
+    timed = [line for line in lines if json.loads(json.loads(line)["key"])[0] in ("cell", "mode")]
+    assert len(timed) == 2 * len(document["configurations"])
+    (out / "cells.jsonl").write_text("".join(f"{line}\n" for line in lines if line != timed[3]))
+    assert run(*arguments, "--processes", "2", "--out", out).code == 0
+    after = (out / "cells.jsonl").read_text().splitlines()
+    assert sorted(set(lines) - set(after)) == [timed[3]]
+    assert dict(map(_text_of, after)) == found["2"]
+
+
+def _text_of(line):
+    """What an entry is of, but for the settings, and the text in it."""
+    entry = json.loads(line)
+    kind, _, _, *what = json.loads(entry["key"])
+    text = entry["value"].get("tokens") if isinstance(entry["value"], dict) else None
+    return json.dumps([kind, *what]), text
+
+
+@pytest.mark.models
 def test_chats_are_cut_within_their_template(smollm2):
     from spectheory.cli.bench_run import prompt_within
 
@@ -235,7 +295,7 @@ def test_quick_fills_in_what_is_not_given(monkeypatch, tmp_path):
     pytest.importorskip("torch")
     at = ("--out", str(tmp_path))
     options, _ = settled(monkeypatch, "--quick", "--limit", "5", *at)
-    assert (options.limit, options.new_tokens, options.apart) == (5, 32, 1)
+    assert (options.limit, options.new_tokens, options.apart) == (5, 24, 1)
     options, _ = settled(monkeypatch, "--new-tokens", "64", *at)
     assert (options.limit, options.new_tokens, options.apart) == (32, 64, 2)
 
@@ -297,11 +357,41 @@ def test_texts_longer_than_the_context_are_refused_before_any_is_timed():
     from spectheory.cli.bench_run import BenchRun
     from tests.decoding.tiny_drafter import tiny
 
-    options = argparse.Namespace(longest=80, new_tokens=32, prompts="humaneval")
+    options = argparse.Namespace(processes=1, longest=80, new_tokens=32, prompts="humaneval")
     with pytest.raises(
         InputError, match=r"80, 32; .* that is 129, and model `tiny` looks back on 128"
     ):
         BenchRun.of(options, tiny(), {})
+
+
+def test_a_run_goes_on_only_with_the_weights_that_it_was_begun_with(tmp_path):
+    """Target, draft and assistant are what they hold, whatever they are called."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from spectheory.cli.bench_run import BenchRun, Prompt, _Work
+    from spectheory.decoding.draft_source import ModelDraft, NoDraft
+    from tests.decoding.tiny_drafter import TOKENS, tiny
+
+    options = argparse.Namespace(
+        processes=1, longest=8, new_tokens=8, prompts="humaneval", apart=1, limit=1, chat=False
+    )
+    vars(options).update(seed=0, repeats=1, out=tmp_path)
+    seeds, keys = [(0, 1), (0, 2), (3, 1)], []
+    for of_target, of_draft in seeds:
+        sources = {"none": NoDraft(), "d": ModelDraft(tiny(seed=of_draft))}
+        bench = BenchRun.of(options, tiny(seed=of_target), sources)
+        prompt = Prompt("humaneval 0", 0, TOKENS)
+        configurations = (
+            Choice("none", "rejection", 1, 0.0),
+            Choice("d", "rejection", 1, 0.0),
+            Peer("plain", 0.0),
+            Peer("assisted", 0.0),
+        )
+        keys.append([bench._cell_key(_Work(one, (), prompt)) for one in configurations])
+    first, other_draft, other_target = keys
+    same = [a == b for a, b in zip(first, other_draft, strict=True)]
+    assert same == [True, False, True, False]
+    assert not set(first) & set(other_target)
 
 
 def test_refusals(run, tmp_path):
@@ -311,6 +401,9 @@ def test_refusals(run, tmp_path):
         (("--rules", "k_seq:17"), "`--rules` holds 'k_seq:17'; k is at most 16"),
         (("--rules", "block:2"), "block verification takes one chain"),
         (("--rules", "rejection:2"), "which rule `rejection` does not cover"),
+        (("--rules", "recursive_without_replacement:3"), "no closed form of the acceptance"),
+        (("--rules", "optimal_distinct:2"), "no closed form of the acceptance"),
+        (("--rules", "optimal_heterogeneous:2"), "draws each draft from a law of its own"),
     ):
         assert reason in run("bench", "decode", *arguments).complaint
     assert (
