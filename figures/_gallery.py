@@ -17,7 +17,9 @@ HEAD = """# Gallery
 Written by `spectheory reproduce all{option}`; do not edit. Every value is computed here by the
 library; the papers' numbers come from `spectheory/literature`, where each stands with its place.
 
-- agrees within printed rounding: our value rounds to the printed digits;
+- agrees within printed rounding: our value rounds to the digits of the paper;
+- agrees with independent code: to those of a worked example of the paper's setting, computed by a
+  linear program or formulas that share nothing with the library;
 - differs, because: it does not, and why;
 - second-hand, not judged: the number was read about, not in the source, so it settles nothing.
 """
@@ -57,7 +59,7 @@ def summary(rows: Iterable[Compared]) -> str:
 
 
 def _agreement_table(rows: list[Compared]) -> list[str]:
-    table = ["| number | printed | here | verdict |", "|---|--:|--:|---|"]
+    table = ["| number | there | here | verdict |", "|---|--:|--:|---|"]
     for row in rows:
         unit = row.printed.place.unit
         joint = ", because " if row.verdict is Agreement.DIFFERS else "; "

@@ -1,4 +1,4 @@
-"""Two drafts of three equally likely tokens: acceptance of every rule over a line of targets.
+"""Two drafts of three equally likely tokens: acceptance of the exact rules over a line of targets.
 
 The setting of khisti2025multi, Figure 2: target (c, x, 1 - c - x), draft uniform, k = 2. Every
 value is exact, by enumeration on Fractions; the numbers beside it are from a linear program and

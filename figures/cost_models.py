@@ -53,7 +53,7 @@ def draw(figure: Figure, tables: dict[str, Any]) -> None:
     left.plot([], [], "--", color="black", label="in parallel")
     for key, entry, name in REPORTED:
         printed = number(key, entry)
-        for level in {printed.value, *filter(None, printed.interval or ())}:
+        for level in printed.ends:
             right.axhline(level, color=COLOURS[9], linewidth=0.9, linestyle=":")
         right.annotate(f"{name} {printed.printed}", (29.5, printed.value), (0, 2),
                        textcoords="offset points", ha="right", fontsize=7.5)  # fmt: skip

@@ -1,10 +1,10 @@
 """Grouped and other relaxed acceptance: what is gained, at which bias, and where a window loses.
 
-Left: relaxed rules on laws of a trained pair over 128 image codes; each gains acceptance only
-against bias, the exact total variation between its output law and the target. Marks on the left
-edge of the bias axis are law-lossless. Middle: rank windows on random laws. They are no partition,
-so the theorem that grouping accepts at least as often as rejection does not cover them; right: the
-worked pair on which they accept less.
+Left: relaxed rules on laws of a trained pair over 128 image codes, with their bias, the exact total
+variation between output law and target: none accepts more than rejection without it, and some
+accept less with it. Marks on the left edge of the bias axis are law-lossless. Middle: rank windows
+on random laws. They are no partition, so the theorem that grouping accepts at least as often as
+rejection does not cover them; right: the worked pair on which they accept less.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 Left: acceptance over the optimum of the same drafts, on the worst pair of laws that a search over
 vocabularies of two and three tokens found (so the constant is at most that), for every law-lossless
-rule of several drafts that does not attain the optimum; dashed where drafts are distinct, dotted
-where they are greedy. (Unequal draft laws include equal ones, so constants there are at most those
-of i.i.d. drafts.) Bars are what is proved for K-SEQ, 1 - (1 - 1/k)^k. Right: share of random pairs
-of laws (5 tokens, 3 drafts) on which the row accepts more than the column; an empty field means
-never on these pairs, + on less than one in 200. Names end in how the drafts are drawn. The worked
-ratios were found by a search in independent code.
+rule of several drafts that does not attain the optimum, and for SpecHub, which does; dashed where
+drafts are distinct, dotted where they are greedy. (Unequal draft laws include equal ones, so
+constants there are at most those of i.i.d. drafts.) Bars are what is proved for K-SEQ,
+1 - (1 - 1/k)^k. Right: share of random pairs of laws (5 tokens, 3 drafts) on which the row accepts
+more than the column; an empty field means never on these pairs, + on less than one in 200. Names
+end in how the drafts are drawn. The worked ratios were found by a search in independent code.
 """
 
 from __future__ import annotations

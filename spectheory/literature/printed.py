@@ -38,6 +38,7 @@ class Agreement(StrEnum):
     """How a reproduced value stands to a printed one."""
 
     AGREES = "agrees within printed rounding"
+    COMPUTED = "agrees with independent code"
     DIFFERS = "differs"
     SECOND_HAND = "second-hand, not judged"
     APPROXIMATE = "approximate in print, not judged"
@@ -66,6 +67,12 @@ class Number(NamedTuple):
         parts = _parts(self.printed)
         low = Fraction(parts["low"])
         return float((low + Fraction(parts["high"])) / 2 if parts["high"] else low)
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The numbers that are printed: one, or both ends of a range."""
+        parts = _parts(self.printed)
+        return tuple(float(Fraction(parts[end])) for end in ("low", "high") if parts[end])
 
     @property
     def interval(self) -> Interval | None:
@@ -120,7 +127,7 @@ def number(source: str, entry: str, column: str = "", **row: object) -> Number:
 
 
 def agreement(reproduced: float | Fraction, printed: Number) -> Agreement:
-    """Whether a reproduced value rounds to the printed digits.
+    """Whether a reproduced value rounds to the printed digits, or to those of independent code.
 
     Only what was read in the source, or computed independently, is judged.
 
@@ -136,8 +143,9 @@ def agreement(reproduced: float | Fraction, printed: Number) -> Agreement:
         return Agreement.SECOND_HAND
     if printed.interval is None:
         return Agreement.APPROXIMATE
-    value = Fraction(reproduced)
-    return Agreement.AGREES if value in printed.interval else Agreement.DIFFERS
+    if Fraction(reproduced) not in printed.interval:
+        return Agreement.DIFFERS
+    return Agreement.COMPUTED if printed.place.hand == "computed" else Agreement.AGREES
 
 
 def _numbers(name: str, place: Reported) -> Iterator[Number]:

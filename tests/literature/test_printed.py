@@ -49,6 +49,19 @@ def test_value(printed, value):
     assert read(printed).value == pytest.approx(value, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("printed", "ends"), [("2.13", (2.13,)), ("2.8-5.8", (2.8, 5.8)), ("<=3", (3,)), ("~40", (40,))]
+)
+def test_ends_are_the_numbers_that_are_printed(printed, ends):
+    assert read(printed).ends == ends
+
+
+def test_what_independent_code_computed_is_no_print():
+    computed = PLACE._replace(hand="computed")
+    assert agreement(2.1349, read("2.13", computed)) is Agreement.COMPUTED
+    assert agreement(2.1351, read("2.13", computed)) is Agreement.DIFFERS
+
+
 def test_second_hand_and_approximate_numbers_are_not_judged():
     quoted = PLACE._replace(hand="second-hand")
     assert agreement(2.13, read("2.13", quoted)) is Agreement.SECOND_HAND
