@@ -23,12 +23,13 @@ from spectheory.verification.rule import VerificationRule
 
 
 def sign_patterns() -> list[tuple[np.ndarray, np.ndarray]]:
-    """Symbolic laws, up to one common factor, with p > q on some tokens and p < q on the others."""
+    """Symbolic laws, up to one common factor: p > q on some tokens, p < q on others, a tie."""
     a, b, c, d, e = sympy.symbols("a b c d e", positive=True)
     return [
         (_row(a, b + d), _row(a + d, b)),
         (_row(a, b + d, c + e), _row(a + d + e, b, c)),
         (_row(a + d + e, b, c), _row(a, b + d, c + e)),
+        (_row(a + d, b, c), _row(a, b + d, c)),
     ]
 
 
