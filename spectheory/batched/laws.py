@@ -189,10 +189,14 @@ def from_logits(
 def greedy(logits: Tensor) -> DenseLaws:
     """The one-hot laws of the largest logits, lowest index on ties: those of temperature 0.
 
+    Raises:
+        InputError: NaN or ``+inf`` logits, or a row all masked.
+
     >>> greedy(torch.tensor([[0.0, 2.0, 1.0, 2.0]])).dense().tolist()
     [[0.0, 1.0, 0.0, 0.0]]
     """
     hot, top = torch.zeros_like(logits, dtype=torch.float64), logits.argmax(-1, keepdim=True)
+    _check_tops(logits.gather(-1, top))  # where there is a NaN, it is found there
     on_host = logits.ndim == 2 and logits.device.type == "cpu"
     return DenseLaws(hot.scatter_(-1, top, 1.0), list(top.numpy()) if on_host else None)
 
@@ -206,6 +210,9 @@ def softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> DenseLaws:
         logits: ``(n, V)``.
         temperature: a number > 0, or ``(n,)`` of them.
 
+    Raises:
+        InputError: NaN or ``+inf`` logits, or a row all masked.
+
     >>> softmax(torch.tensor([[0.0, 0.0]])).dense().tolist()
     [[0.5, 0.5]]
     """
@@ -214,7 +221,9 @@ def softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> DenseLaws:
         scaled = scaled / temperature[:, None]
     elif temperature != 1:
         scaled = scaled / temperature
-    return DenseLaws(torch.softmax(scaled, -1))
+    laws = torch.softmax(scaled, -1)
+    _check_tops(laws[:, :1])  # any of these makes all of a row NaN
+    return DenseLaws(laws)
 
 
 def truncated(

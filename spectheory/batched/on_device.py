@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from spectheory.batched.laws import LogitLaws
-from spectheory.batched.optimal_iid import UNIT, win
+from spectheory.batched.optimal_iid import UNIT, check_bins, win
 from spectheory.batched.rejection import ChainDraw, check_chain, verify_chain
 from spectheory.batched.rule import batched_rule, check
 from spectheory.errors import InputError
@@ -106,10 +106,12 @@ def optimal_iid_on_device(
 
     Raises:
         VocabularyMismatch, ShapeError, ImpossibleDraft: see `BatchedRule`.
+        InputError: see `check_bins`.
     """
     from spectheory.kernels.ratio_histogram import layout
     from spectheory.kernels.triton_score import ratio_sums
 
+    check_bins(bins)
     (batch, k), device = drafts.shape, drafts.device
     independent = uniforms.shape[-1] == k + 2
     tape = uniforms[..., :-1].contiguous() if independent else uniforms

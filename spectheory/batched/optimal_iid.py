@@ -38,8 +38,7 @@ class BatchedOptimalIid(BatchedRule):
     key: ClassVar[str] = "optimal_iid"
 
     def __init__(self, bins: int = 2048) -> None:
-        if bins not in {32 << n for n in range(11)}:
-            raise InputError(f"`bins` is {bins}; expected 32 times a power of 2, to 32768")
+        check_bins(bins)
         self.bins = bins
 
     def _draw(self, target: Laws, draft: Laws, drafts: Tensor, uniforms: Tensor) -> Draw:
@@ -109,6 +108,16 @@ def residual(
     laws = (law.numpy() for law in (target, draft, bin_of))
     binned_residual(*laws, shares, rows.numpy(), left)
     return torch.as_tensor(left)
+
+
+def check_bins(bins: int) -> None:
+    """Refuse a number of bins that ratios cannot be mapped to, or whose numbers take more bits.
+
+    Raises:
+        InputError: not 32 times a power of 2, or more than 32,768.
+    """
+    if bins not in {32 << n for n in range(11)}:
+        raise InputError(f"`bins` is {bins}; expected 32 times a power of 2, to 32768")
 
 
 def win(

@@ -14,7 +14,13 @@ from spectheory.batched.draws import TILE, draw, few, on_host
 from spectheory.batched.laws import DenseLaws, Laws
 from spectheory.batched.shortlist import shortlist
 from spectheory.discovery import find, named
-from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError, VocabularyMismatch
+from spectheory.errors import (
+    DistributionError,
+    ImpossibleDraft,
+    SchemeMismatch,
+    ShapeError,
+    VocabularyMismatch,
+)
 from spectheory.verdict import Draw
 from spectheory.verification.rule import VerificationRule
 from spectheory.verification.rule import rule as definition
@@ -75,6 +81,7 @@ class BatchedRule(ABC):
             SchemeMismatch: more or fewer drafts than the rule is defined for.
             ImpossibleDraft: a token outside the vocabulary, of draft probability 0, or repeated
                 where the rule is for distinct drafts.
+            DistributionError: target probabilities of drafts that are none, as of NaN logits.
         """
         check(self.definition, target, draft, drafts, uniforms)
         short = None
@@ -153,6 +160,10 @@ def check(
         )
     check_drafted(draft, drafts)
     rule.check_repeats(drafts)
+    if not bool((few(target.at(drafts)) >= 0).all()):
+        raise DistributionError(
+            "`target` is negative or NaN at a token of `drafts`; expected laws. NaN logits?"
+        )
 
 
 def check_drafted(draft: Laws, drafts: Tensor, read: Tensor | None = None) -> None:

@@ -18,11 +18,15 @@ def _pair(kind, generator, rows=ROWS, size=V):
         target, draft = np.round(target), np.round(draft)
     if kind == "equal":
         draft = target.copy()
+    if kind == "disjoint":
+        target[:, ::2], draft[:, 1::2] = -np.inf, -np.inf
     return target, draft
 
 
-@pytest.fixture(params=["smooth", "sparse", "tied", "equal"])
+KINDS = ["smooth", "sparse", "tied", "equal", "disjoint"]
+
+
+@pytest.fixture(params=KINDS)
 def logits(request):
     """``(ROWS, V)`` float32 target and draft logits."""
-    seed = ["smooth", "sparse", "tied", "equal"].index(request.param)
-    return _pair(request.param, np.random.default_rng(seed))
+    return _pair(request.param, np.random.default_rng(KINDS.index(request.param)))

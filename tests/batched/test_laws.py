@@ -162,14 +162,19 @@ def test_parameters_out_of_range_are_named(change, words, make):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("make", [batched_laws.from_logits, batched_laws.truncated])
+@pytest.mark.parametrize("make", ["from_logits", "truncated", "softmax", "greedy"])
 def test_logits_that_are_none_are_refused(bad, make):
+    made = getattr(batched_laws, make)
     logits = torch.zeros(2, 5)
     logits[1, 2] = bad
     with pytest.raises(InputError, match="NaN"):
-        make(logits)
+        made(logits)
     with pytest.raises(InputError, match="masked"):
-        make(torch.full((1, 3), -torch.inf))
+        made(torch.full((1, 3), -torch.inf))
+
+
+@pytest.mark.parametrize("make", [batched_laws.from_logits, batched_laws.truncated])
+def test_laws_over_nothing_are_refused(make):
     with pytest.raises(ShapeError, match="V >= 1"):
         make(torch.zeros(3, 0))
 

@@ -14,7 +14,13 @@ from spectheory.batched.optimal_iid import BatchedOptimalIid, binned, histogram,
 from spectheory.batched.rejection import BatchedRejection
 from spectheory.batched.rule import Ladder, batched_rule, batched_rules
 from spectheory.drafting.scheme import scheme
-from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError, VocabularyMismatch
+from spectheory.errors import (
+    DistributionError,
+    ImpossibleDraft,
+    SchemeMismatch,
+    ShapeError,
+    VocabularyMismatch,
+)
 from spectheory.kernels.ratio_histogram import layout
 from spectheory.transport.grouped_plan import grouped_plan
 from spectheory.verification.k_seq import KSeq
@@ -217,6 +223,11 @@ def test_bad_calls_are_refused():
         batched_rule("greedy_optimal")(laws, laws, drafts.expand(2, 2), torch.zeros(2, 3).double())
     with pytest.raises(ImpossibleDraft, match="probability 0"):
         rule(laws, one, drafts + 1, tape)
+    for bad in (float("nan"), -0.25):
+        wrong = DenseLaws(laws.law.clone())
+        wrong.law[1, 0] = bad
+        with pytest.raises(DistributionError, match="`target` is negative or NaN"):
+            rule(wrong, laws, drafts, tape)
 
 
 def _smooth():

@@ -127,6 +127,12 @@ def test_optimal_tokens_are_those_in_torch(kind, k):
         assert set(got.slot.tolist()) == set(range(k + 1))
 
 
+def test_more_bins_than_their_numbers_have_bits_for_are_refused():
+    laws, drafts = from_logits(torch.zeros(1, 4, device=DEVICE)), tensor(np.zeros((1, 2), np.int64))
+    with pytest.raises(InputError, match="`bins` is 65536; expected 32 times a power of 2"):
+        optimal_iid_on_device(laws, laws, drafts, tensor(np.zeros((1, 3))), bins=65536)
+
+
 def test_independent_uniforms_draw_what_the_optimal_rule_leaves(monkeypatch):
     target, draft, *_ = (tensor(part) for part in chains("smooth", seed=3))
     laws = from_logits(target[:, 0]), from_logits(draft[:, 0])
