@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from spectheory.drafting.scheme import DraftScheme, schemes
+from spectheory.errors import InputError
 from spectheory.verification.rule import VerificationRule, rules
 
 BEGIN, END = "<!-- catalogue: begin -->", "<!-- catalogue: end -->"
@@ -47,8 +48,10 @@ def draft_counts(rule: VerificationRule) -> str:
 
 
 def _replaced(text: str) -> str:
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise InputError(f"expected the lines {BEGIN!r} and {END!r} around the catalogue")
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
@@ -58,15 +61,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", type=Path, metavar="README")
     parser.add_argument("--check", type=Path, metavar="README")
     options = parser.parse_args(arguments)
-    if options.write:
-        options.write.write_text(_replaced(options.write.read_text()))
-    elif options.check:
-        text = options.check.read_text()
-        if BEGIN not in text or _replaced(text) != text:
-            print(f"{options.check}: the catalogue is stale; run `make readme`", file=sys.stderr)
-            return 1
-    else:
+    file = options.write or options.check
+    if not file:
         print(table())
+        return 0
+    text = file.read_text()
+    try:
+        fresh = _replaced(text)
+    except InputError as error:
+        print(f"{file}: {error}", file=sys.stderr)
+        return 1
+    if options.write:
+        file.write_text(fresh)
+    elif fresh != text:
+        print(f"{file}: the catalogue is stale; run `make readme`", file=sys.stderr)
+        return 1
     return 0
 
 
