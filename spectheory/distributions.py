@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from spectheory.arrays import Array, is_exact, namespace, positive_part, ratio, total
+from spectheory.arrays import (
+    Array,
+    is_exact,
+    namespace,
+    places,
+    positive_part,
+    ratio,
+    running_sum,
+    total,
+)
 from spectheory.errors import DistributionError, InputError, ShapeError, VocabularyMismatch
 
 MASS_TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
@@ -177,7 +186,7 @@ def from_logits(logits: Array, temperature: float = 1.0) -> Array:
         raise InputError("`logits` holds NaN or +inf, or a row where every token is masked")
     if temperature == 0:
         first = xp.argmax(logits, axis=-1, keepdims=True)
-        return xp.astype(xp.arange(logits.shape[-1]) == first, xp.float64)
+        return xp.astype(places(logits) == first, xp.float64)
     weights = xp.exp((logits - highest) / temperature)
     return weights / total(weights)
 
@@ -234,7 +243,7 @@ def top_p(law: Array, mass: float) -> Array:
     xp = namespace(law)
     order = descending(law)
     ranked = xp.take_along_axis(law, order, axis=-1)
-    through = xp.cumulative_sum(ranked, axis=-1)
+    through = running_sum(ranked)
     before = xp.concat([through[..., :1] * 0, through[..., :-1]], axis=-1)
     kept_ranked = xp.where(before < mass, ranked, ranked * 0)
     back = xp.argsort(order, axis=-1)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spectheory.arrays import Array, capped_ratio, is_exact, is_token, namespace, pick
+from spectheory.arrays import Array, capped_ratio, is_exact, is_token, namespace, pick, running_sum
 from spectheory.errors import ShapeError
 
 
@@ -134,8 +134,7 @@ def inverse_transform(law: Array, uniforms: Array) -> Array:
     """Token whose interval of the cumulative law holds the uniform; never one of mass zero.
 
     Args:
-        law: ``(..., V)``, non-negative, need not be normalised. float32 is summed in float64: over
-            100,000 tokens its own running sum loses whole tokens.
+        law: ``(..., V)``, non-negative, need not be normalised.
         uniforms: ``(...)`` in [0, 1).
 
     >>> import numpy as np
@@ -143,8 +142,7 @@ def inverse_transform(law: Array, uniforms: Array) -> Array:
     [1, 2, 2]
     """
     xp = namespace(law)
-    dtype = law.dtype if is_exact(law) else xp.float64
-    cumulative = xp.cumulative_sum(law, axis=-1, dtype=dtype)
+    cumulative = running_sum(law)
     mass = cumulative[..., -1:]
     if law.ndim == 1 and isinstance(law, np.ndarray) and not is_exact(law):
         # A search of one row finds the counts that the comparisons below do.

@@ -29,6 +29,12 @@ def _torch(array: np.ndarray) -> object:
     return torch.asarray(array)
 
 
+def _cuda(array: np.ndarray) -> object:
+    import torch
+
+    return torch.asarray(array, device="cuda")
+
+
 @pytest.mark.parametrize("check", conformance.RULE_CHECKS, ids=_id)
 @pytest.mark.parametrize(("rule", "scheme"), CLAIMS, ids=_id)
 def test_rule(check, rule, scheme):
@@ -39,6 +45,15 @@ def test_rule(check, rule, scheme):
 @pytest.mark.parametrize(("rule", "scheme"), CLAIMS, ids=_id)
 def test_rule_on_another_backend(rule, scheme, convert):
     conformance.backends_agree(rule, scheme, convert)  # raises NotConforming
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("rule", "scheme"), CLAIMS, ids=_id)
+def test_rule_on_a_gpu(rule, scheme):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    conformance.backends_agree(rule, scheme, _cuda)  # raises NotConforming
 
 
 @pytest.mark.parametrize("check", conformance.SCHEME_CHECKS, ids=_id)

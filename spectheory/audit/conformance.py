@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from spectheory.arrays import Array
+from spectheory.arrays import Array, on_host
 from spectheory.audit.enumeration import enumerate_rule
 from spectheory.audit.rule_sampler import RuleSampler
 from spectheory.audit.sequential import audit_law
@@ -225,13 +225,13 @@ def backends_agree(
             there = rule.verdict(convert(p), convert(q), convert(tuples))
             where = f"{rule.key}, {scheme.key}, k = {k}, target {target}, draft {draft}"
             for verdict in (here, there):
-                error = np.abs(_to_numpy(verdict.law()) - exact).max()
+                error = np.abs(on_host(verdict.law()) - exact).max()
                 _require(error <= FLOAT_TOLERANCE, f"law off by {error:.1e}: {where}")
             tape = rng.random((len(tuples), k + 1))
             clear = _margin(here, tape) > 1e-9
             _require(clear.mean() >= 0.99, f"too few draws comparable: {where}")
             mine, theirs = here.sample(tape), there.sample(convert(tape))
-            same = (mine.token == _to_numpy(theirs.token)) & (mine.slot == _to_numpy(theirs.slot))
+            same = (mine.token == on_host(theirs.token)) & (mine.slot == on_host(theirs.slot))
             _require(bool(np.all(same[clear])), f"tokens differ on one tape: {where}")
 
 
@@ -241,10 +241,6 @@ def _margin(verdict: object, tape: np.ndarray) -> np.ndarray:
     ladder = np.abs(tape[:, :-1] - accept).min(axis=-1)
     steps = np.abs(tape[:, -1:] - np.cumsum(residual, axis=-1)[..., :-1]).min(axis=-1)
     return np.minimum(ladder, steps)
-
-
-def _to_numpy(array: Array) -> np.ndarray:
-    return np.asarray(array)
 
 
 # -- schemes -------------------------------------------------------------------------------------

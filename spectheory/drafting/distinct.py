@@ -6,7 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, is_exact, namespace, pick
+from spectheory.arrays import (
+    Array,
+    constant,
+    device_of,
+    is_exact,
+    namespace,
+    on_host,
+    pick,
+    places,
+    running_sum,
+)
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.without_replacement import distinct_tuples
 from spectheory.verdict import inverse_transform
@@ -45,7 +55,7 @@ class DistinctDrafts(DraftScheme):
         xp = namespace(draft)
         order = xp.argsort(draft, axis=-1, stable=True)
         ranked = xp.take_along_axis(draft, order, axis=-1)
-        ranks = xp.arange(draft.shape[-1])
+        ranks = places(draft)
         start = xp.zeros_like(uniforms[..., 0], dtype=xp.int64) - 1
         chosen = []
         for i, suffix in enumerate(reversed(_suffix_sums(ranked, k))):
@@ -54,7 +64,7 @@ class DistinctDrafts(DraftScheme):
             chosen.append(pick(order, start))
         drafts = xp.stack(chosen, axis=-1)
         # Fisher-Yates on the slots, one uniform each, makes the order exchangeable.
-        slots = xp.arange(k)
+        slots = xp.arange(k, **device_of(draft))
         for i in range(k - 1):
             other = i + xp.astype(xp.floor(uniforms[..., k + i] * (k - i)), xp.int64)
             other = xp.minimum(other, other * 0 + k - 1)[..., None]
@@ -76,11 +86,11 @@ class DistinctDrafts(DraftScheme):
         if not is_exact(draft):
             from spectheory.kernels.symmetric_sums import log_symmetric_sums
 
-            logs = log_symmetric_sums(np.asarray(ranked), k)[-1]
-            return xp.asarray(np.exp(logs - logs[..., -1:]))
+            logs = log_symmetric_sums(on_host(ranked), k)[-1]
+            return constant(np.exp(logs - logs[..., -1:]), draft)
         before = ranked * 0 + 1  # symmetric sum of degree j over tokens strictly before
         for _ in range(k):
-            through = np.cumsum(ranked * before, axis=-1)
+            through = running_sum(ranked * before)
             before = _shift_right(through)
         return through / through[..., -1:]
 
@@ -101,7 +111,7 @@ def _suffix_sums(draft: Array, k: int) -> list[Array]:
     xp = namespace(draft)
     sums = [draft * 0 + 1]
     for _ in range(k - 1):
-        from_here = xp.flip(xp.cumulative_sum(xp.flip(draft * sums[-1], axis=-1), axis=-1), axis=-1)
+        from_here = xp.flip(running_sum(xp.flip(draft * sums[-1], axis=-1)), axis=-1)
         after = xp.flip(_shift_right(xp.flip(from_here, axis=-1)), axis=-1)
         sums.append(after / xp.max(from_here, axis=-1, keepdims=True))
     return sums

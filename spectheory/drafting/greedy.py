@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, is_token, namespace, ratio
+from spectheory.arrays import Array, device_of, is_token, namespace, ratio, running_sum
 from spectheory.distributions import normalise
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.errors import ImpossibleDraft
@@ -65,7 +65,7 @@ class GreedyDrafts(DraftScheme):
         xp = namespace(draft)
         fixed = xp.take_along_axis(fixed_mask(draft, k), order, axis=-1)
         fixed_so_far = xp.cumulative_sum(xp.astype(fixed, xp.int64), axis=-1)
-        mass = xp.cumulative_sum(xp.take_along_axis(rest_law(draft, k), order, axis=-1), axis=-1)
+        mass = running_sum(xp.take_along_axis(rest_law(draft, k), order, axis=-1))
         return xp.where(fixed_so_far == k - 1, mass, mass * 0)
 
     def inclusion(self, draft: Array, k: int) -> Array:
@@ -84,7 +84,7 @@ def top_tokens(draft: Array, count: int) -> Array:
         found.append(xp.argmax(left, axis=-1))
         left = xp.where(is_token(found[-1], left), left * 0 - 1, left)
     if not found:
-        return xp.zeros((*draft.shape[:-1], 0), dtype=xp.int64)
+        return xp.zeros((*draft.shape[:-1], 0), dtype=xp.int64, **device_of(draft))
     return xp.stack(found, axis=-1)
 
 

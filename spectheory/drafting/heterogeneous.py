@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, namespace, pick
+from spectheory.arrays import Array, namespace, pick, running_sum
 from spectheory.drafting.scheme import DraftScheme, all_tuples
 from spectheory.verdict import inverse_transform
 
@@ -46,7 +46,7 @@ class HeterogeneousDrafts(DraftScheme):
     def prefix_containment(self, draft: Array, k: int, order: Array) -> Array:
         xp = namespace(draft)
         ranked = xp.take_along_axis(draft, order[..., None, :], axis=-1)
-        return xp.prod(xp.cumulative_sum(ranked, axis=-1), axis=-2)
+        return xp.prod(running_sum(ranked), axis=-2)
 
     def inclusion(self, draft: Array, k: int) -> Array:
         return 1 - namespace(draft).prod(1 - draft, axis=-2)

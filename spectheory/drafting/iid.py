@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, namespace, pick
+from spectheory.arrays import Array, namespace, pick, running_sum
 from spectheory.drafting.scheme import DraftScheme, all_tuples
 from spectheory.verdict import inverse_transform
 
@@ -39,7 +39,7 @@ class IndependentDrafts(DraftScheme):
 
     def prefix_containment(self, draft: Array, k: int, order: Array) -> Array:
         xp = namespace(draft)
-        return xp.cumulative_sum(xp.take_along_axis(draft, order, axis=-1), axis=-1) ** k
+        return running_sum(xp.take_along_axis(draft, order, axis=-1)) ** k
 
     def inclusion(self, draft: Array, k: int) -> Array:
         return 1 - (1 - draft) ** k

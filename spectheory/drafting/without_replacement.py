@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from spectheory.arrays import Array, is_exact, namespace, total, without
+from spectheory.arrays import Array, is_exact, namespace, running_sum, total, without
 from spectheory.drafting.scheme import DraftScheme, all_tuples, exact_prefix_containment
 from spectheory.verdict import inverse_transform
 
@@ -58,7 +58,7 @@ class DraftsWithoutReplacement(DraftScheme):
     def prefix_containment(self, draft: Array, k: int, order: Array) -> Array:
         xp = namespace(draft)
         if k == 1:
-            return xp.cumulative_sum(xp.take_along_axis(draft, order, axis=-1), axis=-1)
+            return running_sum(xp.take_along_axis(draft, order, axis=-1))
         if is_exact(draft):
             rows = draft.reshape(-1, draft.shape[-1]), order.reshape(-1, order.shape[-1])
             exact = [exact_prefix_containment(self, q, k, o) for q, o in zip(*rows, strict=True)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spectheory.arrays import Array, namespace
+from spectheory.arrays import Array, constant, on_host
 from spectheory.verdict import Verdict
 
 
@@ -26,14 +26,14 @@ def verdict_by_rows(
         draft: ``(..., V)`` or ``(..., k, V)``.
         drafts: ``(..., k)``; all tuples of one position share its plan.
     """
-    xp = namespace(target)
-    p, q, x = (np.asarray(a) for a in (target, draft, drafts))
+    p, q, x = map(on_host, (target, draft, drafts))
     k, size, laws = x.shape[-1], p.shape[-1], q.shape[x.ndim - 1 :]
     batch = np.broadcast_shapes(p.shape[:-1], q.shape[: x.ndim - 1], x.shape[:-1])
     if all(n == 1 for n in (*p.shape[:-1], *q.shape[: x.ndim - 1])):
         plan = make_plan(p.reshape(size), q.reshape(laws), k)
         residual = np.array(plan.residual).reshape(*(1 for _ in batch), size)
-        return Verdict(drafts, xp.asarray(plan.verdict(x).accept), xp.asarray(residual))
+        accept = constant(plan.verdict(x).accept, target)
+        return Verdict(drafts, accept, constant(residual, target))
     rows = zip(
         np.broadcast_to(p, (*batch, size)).reshape(-1, size),
         np.broadcast_to(q, (*batch, *laws)).reshape(-1, *laws),
@@ -41,8 +41,7 @@ def verdict_by_rows(
         strict=True,
     )
     verdicts = [make_plan(target, draft, k).verdict(row) for target, draft, row in rows]
-    return Verdict(
-        xp.asarray(np.broadcast_to(x, (*batch, k))),
-        xp.asarray(np.stack([v.accept for v in verdicts]).reshape(*batch, k)),
-        xp.asarray(np.stack([v.residual for v in verdicts]).reshape(*batch, size)),
-    )
+    accept = np.stack([v.accept for v in verdicts]).reshape(*batch, k)
+    residual = np.stack([v.residual for v in verdicts]).reshape(*batch, size)
+    every = np.broadcast_to(x, (*batch, k))
+    return Verdict(*(constant(a, target) for a in (every, accept, residual)))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spectheory.arrays import Array, capped_ratio, namespace, pick, total, without
+from spectheory.arrays import (
+    Array,
+    capped_ratio,
+    is_exact,
+    namespace,
+    pick,
+    running_sum,
+    total,
+    without,
+)
 from spectheory.distributions import normalise, overlap, residual
 from spectheory.verdict import Verdict
 from spectheory.verification.rule import Rates, VerificationRule
@@ -57,10 +66,15 @@ class RecursiveWithoutReplacement(VerificationRule):
 
 
 def rest_scale(draft: Array) -> Array:
-    """``(..., V)``: 1 / (1 - q(x)), the scale once x has gone; 0 where nothing is left."""
-    left = total(draft) - draft
-    positive = left > 0
+    """``(..., V)``: 1 / (1 - q(x)), the scale once x has gone; 0 where nothing is left.
+
+    What is left is added up without x: for a sharp draft 1 - q(x) would be rounding.
+    """
     xp = namespace(draft)
+    before = _with_zero(running_sum(draft))[..., :-1]
+    behind = _with_zero(running_sum(xp.flip(draft, axis=-1)))[..., :-1]
+    left = before + xp.flip(behind, axis=-1)
+    positive = left > 0
     return xp.where(positive, 1 / xp.where(positive, left, left * 0 + 1), left * 0)
 
 
@@ -76,7 +90,8 @@ def clipped_mass(target: Array, draft: Array, scales: Array) -> Array:
     """
     xp = namespace(target, draft)
     batch = draft.shape[:-1] if len(draft.shape) > len(target.shape) else target.shape[:-1]
-    size = target.shape[-1]
+    if not is_exact(target):
+        target, draft, scales = (xp.astype(a, xp.float64) for a in (target, draft, scales))
     rows = [
         xp.reshape(xp.broadcast_to(a, (*batch, a.shape[-1])), (-1, a.shape[-1]))
         for a in (target, draft, scales)
@@ -85,15 +100,15 @@ def clipped_mass(target: Array, draft: Array, scales: Array) -> Array:
     for r in range(rows[0].shape[0]):
         p, q, c = rows[0][r, :], rows[1][r, :], rows[2][r, :]
         # p <= c q exactly where the breakpoint p / q (huge where q = 0) is at most c.
-        limit = xp.max(c) + 1
+        limit = 2 * xp.max(c) + 1
         level = xp.where(q > 0, xp.minimum(p / xp.where(q > 0, q, q * 0 + 1), limit), limit)
         order = xp.argsort(level, stable=True)
-        below = _with_zero(xp.cumulative_sum(xp.take(p, order), axis=-1))
-        above = _with_zero(xp.cumulative_sum(xp.take(q, order), axis=-1))
+        below = _with_zero(running_sum(xp.take(p, order)))
+        above = xp.flip(_with_zero(running_sum(xp.flip(xp.take(q, order)))))
         cut = xp.searchsorted(xp.take(level, order), c, side="right")
-        sums.append(xp.take(below, cut) + c * (above[size] - xp.take(above, cut)))
+        sums.append(xp.take(below, cut) + c * xp.take(above, cut))
     return xp.reshape(xp.stack(sums), (*batch, scales.shape[-1]))
 
 
 def _with_zero(values: Array) -> Array:
-    return namespace(values).concat([values[:1] * 0, values])
+    return namespace(values).concat([values[..., :1] * 0, values], axis=-1)
