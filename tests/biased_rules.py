@@ -1,4 +1,4 @@
-"""Rules that are wrong, each in a way that has been shipped. The conformance suite must reject all.
+"""Rules made wrong on purpose, most as engines have been. The conformance suite must reject all.
 
 Most derive from the right rule, so that the mistake is all there is to see.
 """

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 from spectheory import catalogue
 from spectheory.drafting.scheme import schemes
@@ -50,8 +55,37 @@ def test_catalogue_holds_the_rules_and_schemes_that_others_name():
     }
 
 
+def test_readme_examples_give_what_they_say():
+    """Numbers behind an expression, or in the line below it."""
+    names, found = dict[str, object](), 0
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        lines = block.splitlines()
+        for node in ast.parse(block).body:
+            source = ast.get_source_segment(block, node) or ""
+            if not isinstance(node, ast.Expr):
+                exec(source, names)
+                continue
+            value = eval(source, names)
+            notes = [line.partition("# ")[2] for line in [*lines, ""][node.end_lineno - 1 :][:2]]
+            told = re.match(r"(?:acceptance )?\[?((?:[\d./]+(?:, )?)+)", notes[0] or notes[1])
+            if told:
+                numbers = [float(Fraction(number)) for number in told[1].rstrip(", ").split(", ")]
+                here = np.ravel(getattr(value, "acceptance", value)).astype(float)
+                assert np.abs(here - numbers).max() < 1e-12, source
+                found += 1
+    assert found == 5
+
+
 def test_readme_catalogue_is_fresh():
     assert catalogue.main(["--check", str(ROOT / "README.md")]) == 0
+
+
+def test_a_catalogue_without_an_end_is_not_written_over(tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"a\n{catalogue.BEGIN}\nkept\n")
+    assert catalogue.main(["--write", str(readme)]) == 1
+    assert readme.read_text().endswith("kept\n")
+    assert "expected the lines" in capsys.readouterr().err
 
 
 def test_every_citation_resolves():
