@@ -8,7 +8,7 @@ import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from itertools import zip_longest
 from pathlib import Path
@@ -220,7 +220,7 @@ class BenchRun:
             return
         with closing(side_by_side(self._cell, left, self.processes)) as made:
             for done, (work, cell) in enumerate(made, 1 + len(order) - len(left)):
-                self._timed(self._cell_key(work), partial(replace, cell))
+                self.journal.get_or(self._cell_key(work), partial(asdict, cell))
                 show(done)
 
     def _written(self, plain: Choice, prompt: Prompt) -> Cell:
