@@ -14,7 +14,7 @@ def test_draws_a_figure_and_counts_its_numbers(run, tmp_path):
     done = run("reproduce", "canonical_figure_2", "--out", tmp_path)
     assert done.code == 0
     picture = tmp_path / "figures" / "canonical_figure_2.png"
-    assert done.out.strip() == f"{picture}: agrees within printed rounding: 48"
+    assert done.out.strip() == f"{picture}: agrees with independent code: 48"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "canonical_figure_2: running Config(" in done.err
 
@@ -24,7 +24,7 @@ def test_json_is_one_document_with_every_number(run, tmp_path):
     (drawn,) = done.document
     assert len(drawn["numbers"]) == 48
     for number in drawn["numbers"]:
-        assert number["verdict"] == "agrees within printed rounding"
+        assert number["verdict"] == "agrees with independent code"
         assert number["here"] == pytest.approx(float(number["printed"]), abs=6e-7)
     assert list(run("reproduce", "--list", "--json").document) == list(figures())
 
