@@ -95,6 +95,26 @@ def running_sum(values: Array) -> Array:
     return xp.cumulative_sum(values, axis=-1, dtype=None if is_exact(values) else xp.float64)
 
 
+def sum_before(values: Array) -> Array:
+    """Sum over the last axis of what stands before each entry; floats in float64.
+
+    >>> sum_before(np.array([0.25, 0.5, 0.25])).tolist()
+    [0.0, 0.25, 0.75]
+    """
+    through = running_sum(values)
+    return namespace(values).concat([through[..., :1] * 0, through[..., :-1]], axis=-1)
+
+
+def sum_behind(values: Array) -> Array:
+    """The same of what stands behind each entry, added up from the end, so that it has its digits.
+
+    >>> sum_behind(np.array([1.0, 2e-20, 1e-20])).tolist()
+    [3e-20, 1e-20, 0.0]
+    """
+    xp = namespace(values)
+    return xp.flip(sum_before(xp.flip(values, axis=-1)), axis=-1)
+
+
 def is_token(tokens: Array, like: Array) -> Array:
     """Boolean mask ``(..., V)`` over ``like``'s vocabulary, true at ``tokens`` (``(...)``)."""
     xp = namespace(like)

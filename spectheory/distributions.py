@@ -15,7 +15,7 @@ from spectheory.arrays import (
     places,
     positive_part,
     ratio,
-    running_sum,
+    sum_before,
     total,
 )
 from spectheory.errors import DistributionError, InputError, ShapeError, VocabularyMismatch
@@ -243,9 +243,7 @@ def top_p(law: Array, mass: float) -> Array:
     xp = namespace(law)
     order = descending(law)
     ranked = xp.take_along_axis(law, order, axis=-1)
-    through = running_sum(ranked)
-    before = xp.concat([through[..., :1] * 0, through[..., :-1]], axis=-1)
-    kept_ranked = xp.where(before < mass, ranked, ranked * 0)
+    kept_ranked = xp.where(sum_before(ranked) < mass, ranked, ranked * 0)
     back = xp.argsort(order, axis=-1)
     return normalise(xp.take_along_axis(kept_ranked, back, axis=-1), fallback=law)
 

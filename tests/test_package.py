@@ -76,6 +76,13 @@ def test_readme_examples_give_what_they_say():
     assert found == 5
 
 
+def test_readme_counts_the_gallery_as_it_counts_itself():
+    told = "100 values of worked examples .* agree .* 3 can be judged, which differ .* 18 are known"
+    assert re.search(told, (ROOT / "README.md").read_text(), re.DOTALL)
+    counted = "In all agrees with independent code: 100, differs: 3, second-hand, not judged: 18."
+    assert counted in (ROOT / "figures" / "README.md").read_text()
+
+
 def test_readme_catalogue_is_fresh():
     assert catalogue.main(["--check", str(ROOT / "README.md")]) == 0
 

@@ -16,6 +16,9 @@ from spectheory.arrays import (
     pick,
     places,
     running_sum,
+    sum_before,
+    sum_behind,
+    total,
 )
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.without_replacement import distinct_tuples
@@ -89,9 +92,9 @@ class DistinctDrafts(DraftScheme):
             logs = log_symmetric_sums(on_host(ranked), k)[-1]
             return constant(np.exp(logs - logs[..., -1:]), draft)
         before = ranked * 0 + 1  # symmetric sum of degree j over tokens strictly before
-        for _ in range(k):
-            through = running_sum(ranked * before)
-            before = _shift_right(through)
+        for _ in range(k - 1):
+            before = sum_before(ranked * before)
+        through = running_sum(ranked * before)
         return through / through[..., -1:]
 
 
@@ -108,16 +111,8 @@ def _products(factors: Array) -> Array:
 
 def _suffix_sums(draft: Array, k: int) -> list[Array]:
     """Entry j: elementary symmetric sum of degree j over the tokens after each one, rescaled."""
-    xp = namespace(draft)
     sums = [draft * 0 + 1]
     for _ in range(k - 1):
-        from_here = xp.flip(running_sum(xp.flip(draft * sums[-1], axis=-1)), axis=-1)
-        after = xp.flip(_shift_right(xp.flip(from_here, axis=-1)), axis=-1)
-        sums.append(after / xp.max(from_here, axis=-1, keepdims=True))
+        here = draft * sums[-1]
+        sums.append(sum_behind(here) / total(here))
     return sums
-
-
-def _shift_right(values: Array) -> Array:
-    """Values moved one place along the last axis, 0 entering on the left."""
-    zero = values[..., :1] * 0
-    return namespace(values).concat([zero, values[..., :-1]], axis=-1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from spectheory.arrays import Array, is_exact, namespace, total
+from spectheory.arrays import Array, is_exact, namespace, sum_behind, total
 from spectheory.distributions import check_pmf, check_same_vocabulary, shared_batch
 from spectheory.drafting.scheme import DraftScheme
 from spectheory.drafting.scheme import scheme as draft_scheme
@@ -98,10 +98,9 @@ def _missed(law: DraftScheme, draft: Array, k: int, order: Array) -> Array:
     if law.key != "iid" or is_exact(draft):
         return 1 - law.prefix_containment(draft, k, order)
     xp = namespace(draft)
-    ranked = xp.take_along_axis(draft, order, axis=-1)
-    outside = xp.flip(xp.cumulative_sum(xp.flip(ranked, axis=-1), axis=-1), axis=-1) - ranked
-    # (rounding can leave it a hair below 0, or at 1 where the draft begins with tokens of mass 0)
-    outside = xp.minimum(xp.maximum(outside, outside * 0), outside * 0 + 1)
+    outside = sum_behind(xp.take_along_axis(draft, order, axis=-1))
+    # (rounding can leave it a hair above 1; it is 1 where the draft begins with tokens of mass 0)
+    outside = xp.minimum(outside, outside * 0 + 1)
     whole = outside == 1
     kept = xp.where(whole, outside * 0, outside)
     return xp.where(whole, outside * 0 + 1, -xp.expm1(k * xp.log1p(-kept)))

@@ -38,6 +38,7 @@ from spectheory.arrays import (
     pick,
     places,
     running_sum,
+    sum_behind,
 )
 from spectheory.distributions import normalise
 from spectheory.drafting.scheme import slot_law
@@ -108,7 +109,7 @@ class GumbelList(VerificationRule):
         ranked = xp.take_along_axis(laws + 0 * target[..., None, :], race.order, axis=-1)
         size = race.order.shape[-1]
         unseen = UNSEEN if size <= FEW else 1e4 * UNSEEN
-        seen = (_suffix_sum(ranked) > unseen) & (race.cost < xp.inf)
+        seen = (sum_behind(ranked) + ranked > unseen) & (race.cost < xp.inf)
         fastest = float(xp.max(xp.where(seen, race.cost, xp.ones_like(race.cost))))
         batch = race.order.shape[:-2]
         slots, p = (
@@ -197,7 +198,7 @@ class _Race(NamedTuple):
         )
         finite = level < xp.inf
         slope = running_sum(q)
-        above = _suffix_sum(p) - p
+        above = sum_behind(p)
         safe = xp.where(finite, level, xp.zeros_like(level))
         cost = xp.where(finite, above + safe * slope, xp.inf * xp.ones_like(level))
         following = xp.concat([safe[..., 1:], safe[..., -1:]], axis=-1)
@@ -214,11 +215,6 @@ def _pieces(race: _Race, time: Array | float) -> Array:
     slope = xp.where(usable, race.slope, xp.ones_like(race.slope))
     piece = xp.exp(-time * cost) * -xp.expm1(-time * race.gap) / slope
     return xp.where(usable, piece, xp.zeros_like(piece))
-
-
-def _suffix_sum(values: Array) -> Array:
-    xp = namespace(values)
-    return xp.flip(running_sum(xp.flip(values, axis=-1)), axis=-1)
 
 
 def _time_nodes(fastest: float, step: float) -> list[tuple[float, float]]:

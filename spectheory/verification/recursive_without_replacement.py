@@ -11,7 +11,8 @@ from spectheory.arrays import (
     is_exact,
     namespace,
     pick,
-    running_sum,
+    sum_before,
+    sum_behind,
     total,
     without,
 )
@@ -71,9 +72,7 @@ def rest_scale(draft: Array) -> Array:
     What is left is added up without x: for a sharp draft 1 - q(x) would be rounding.
     """
     xp = namespace(draft)
-    before = _with_zero(running_sum(draft))[..., :-1]
-    behind = _with_zero(running_sum(xp.flip(draft, axis=-1)))[..., :-1]
-    left = before + xp.flip(behind, axis=-1)
+    left = sum_before(draft) + sum_behind(draft)
     positive = left > 0
     return xp.where(positive, 1 / xp.where(positive, left, left * 0 + 1), left * 0)
 
@@ -103,12 +102,9 @@ def clipped_mass(target: Array, draft: Array, scales: Array) -> Array:
         limit = 2 * xp.max(c) + 1
         level = xp.where(q > 0, xp.minimum(p / xp.where(q > 0, q, q * 0 + 1), limit), limit)
         order = xp.argsort(level, stable=True)
-        below = _with_zero(running_sum(xp.take(p, order)))
-        above = xp.flip(_with_zero(running_sum(xp.flip(xp.take(q, order)))))
+        # Of the first n in that order, and of the others, for n = 0 to V.
+        below = sum_before(xp.concat([xp.take(p, order), p[:1]]))
+        above = sum_behind(xp.concat([q[:1], xp.take(q, order)]))
         cut = xp.searchsorted(xp.take(level, order), c, side="right")
         sums.append(xp.take(below, cut) + c * xp.take(above, cut))
     return xp.reshape(xp.stack(sums), (*batch, scales.shape[-1]))
-
-
-def _with_zero(values: Array) -> Array:
-    return namespace(values).concat([values[..., :1] * 0, values], axis=-1)
