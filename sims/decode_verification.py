@@ -32,10 +32,12 @@ TABLE = Path(__file__).parent / "tables" / "decode_verification.md"
 TEXT = "The theory of speculative decoding asks how many tokens one pass of a model can settle. "
 COMPARED = ("definition", "batched")
 RULES = {
-    "iid": ("rejection", "k_seq", "recursive", "optimal_iid"),
+    "iid": ("rejection", "grouped", "k_seq", "recursive", "optimal_iid"),
+    "without_replacement": ("recursive_without_replacement",),
     "greedy": ("greedy_optimal",),
 }
 """By the scheme that drafts are drawn by."""
+OF_ONE_DRAFT = ("rejection", "grouped")
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,16 @@ class Turns:
 def measure(
     config: Config, target: Any, scheme: str, k: int, batch: int, sampling: Sampling
 ) -> list[str]:
-    """Rows of the table for one setting; none for one greedy draft, which is an i.i.d. one."""
-    timed, rules = Timed(target), [r for r in RULES[scheme] if k == 1 or r != "rejection"]
-    if scheme == "greedy" and k == 1:
+    """Rows of the table for one setting.
+
+    None for one draft of the other schemes, which is an i.i.d. one, nor for drafts without
+    replacement from laws cut short, which may hold fewer than k tokens.
+    """
+    if scheme != "iid" and k == 1:
         return []
+    if scheme == "without_replacement" and sampling != Sampling():
+        return []
+    timed, rules = Timed(target), [r for r in RULES[scheme] if k == 1 or r not in OF_ONE_DRAFT]
     verifiers = {(r, e): verifier_for(r, target, e) for r in rules for e in COMPARED}
     text = target.encode(TEXT * 4)
     requests = [Request(text[b:], 10_000, seed=b, sampling=sampling) for b in range(batch)]
@@ -159,7 +167,8 @@ def table(config: Config, rows: Sequence[str], size: int) -> str:
         f"`python -m sims.decode_verification`: {config.model}, V = {size:,}, drafts by its exit "
         f"{config.exit}, trees of k sequences of {config.length} tokens, medians over "
         f"{config.steps} steps. All verifiers of a scheme rule on the same drafts and logits of "
-        "each step: greedy_optimal on greedy drafts, the others on i.i.d. ones. "
+        "each step: greedy_optimal on greedy drafts, recursive_without_replacement on such ones, the "
+        "others on i.i.d. ones. "
         "Milliseconds are processor time of one thread on a machine that other jobs shared. The "
         "share is of the verifier in target pass + verifier, so an upper bound of its share of the "
         "step, which drafting belongs to also; in brackets its quartiles. A text that ends its "

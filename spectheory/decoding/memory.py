@@ -1,7 +1,7 @@
 """Refuses weights that main memory has no room for, before it is taken.
 
 Linux promises memory that it does not have: a process that then fills it makes the machine crawl
-for minutes, and is killed without a word.
+for minutes, and is killed without a word. A container's limit kills it sooner.
 """
 
 from __future__ import annotations
@@ -10,6 +10,19 @@ import json
 import math
 from pathlib import Path
 from typing import Any
+
+
+CONTROL_GROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
+"""Where Linux keeps a container's limit, what is used of it, and the part of that which it drops
+when room runs short; in the second version of control groups and in the first."""
 
 
 def check_room(needed: int, what: str, remedy: str) -> None:
@@ -23,13 +36,26 @@ def check_room(needed: int, what: str, remedy: str) -> None:
     Raises:
         MemoryError: there are fewer.
     """
-    import psutil
-
-    available = psutil.virtual_memory().available
+    available = available_bytes()
     if needed > available:
         raise MemoryError(
             f"{what}: {needed / 1e9:.1f} GB needed, {available / 1e9:.1f} GB available; {remedy}"
         )
+
+
+def available_bytes() -> int:
+    """Bytes of main memory that can be taken: the machine's, or fewer in a container with a limit."""
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
+    for folder, limit, used, dropped in CONTROL_GROUPS:
+        if (folder / limit).is_file():
+            most = (folder / limit).read_text().strip()
+            if most != "max":
+                parts = dict(map(str.split, (folder / "memory.stat").read_text().splitlines()))
+                free = int(most) - int((folder / used).read_text()) + int(parts[dropped])
+                available = min(available, free)
+    return available
 
 
 def weight_bytes(folder: Path, itemsize: int) -> int:

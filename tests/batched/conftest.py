@@ -7,7 +7,8 @@ V = 700  # more than one tile, and not a multiple of it
 ROWS = 48
 
 
-def _pair(kind, generator, rows=ROWS, size=V):
+def pair(kind, generator, rows=ROWS, size=V):
+    """``(rows, size)`` float32 logits of target and draft."""
     target = generator.normal(size=(rows, size)).astype(np.float32) * 2
     draft = target + generator.normal(size=(rows, size)).astype(np.float32)
     if kind == "sparse":
@@ -29,4 +30,4 @@ KINDS = ["smooth", "sparse", "tied", "equal", "disjoint"]
 @pytest.fixture(params=KINDS)
 def logits(request):
     """``(ROWS, V)`` float32 target and draft logits."""
-    return _pair(request.param, np.random.default_rng(KINDS.index(request.param)))
+    return pair(request.param, np.random.default_rng(KINDS.index(request.param)))

@@ -24,6 +24,7 @@ from spectheory.errors import (
 from spectheory.kernels.ratio_histogram import layout
 from spectheory.transport.grouped_plan import grouped_plan
 from spectheory.verification.k_seq import KSeq
+from tests.batched.conftest import pair
 
 TAPES = 6  # tapes a pair of rows
 
@@ -41,34 +42,34 @@ def scheme_of(rule):
 CASES = [(rule, k) for rule in batched_rules().values() for k in counts(rule)]
 
 
-def drawn(rule, k, logits, seed=0):
+def drawn(rule, k, logits, top_k=100, seed=0):
     """Laws of the definitions with temperature and top-k, drafts and a tape for each row."""
     generator = np.random.default_rng(seed)
     target = distributions.from_logits(np.tile(logits[0], (TAPES, 1)), 0.8)
     draft = distributions.from_logits(np.tile(logits[1], (TAPES, 1)), 1.1)
-    target = distributions.top_k(target, 100)
+    target = distributions.top_k(target, top_k)
     kind = scheme_of(rule)
     tape = generator.random((len(draft), kind.tape_length(k)))
     drafts = kind.sample(draft, k, tape)
     return target, draft, drafts, generator.random((len(draft), k + 1))
 
 
-def batched(rule, logits, drafts, uniforms, make=from_logits):
-    target = make(torch.as_tensor(np.tile(logits[0], (TAPES, 1))), 0.8, top_k=100)
+def batched(rule, logits, drafts, uniforms, make=from_logits, top_k=100):
+    target = make(torch.as_tensor(np.tile(logits[0], (TAPES, 1))), 0.8, top_k=top_k)
     draft = make(torch.as_tensor(np.tile(logits[1], (TAPES, 1))), 1.1)
     return rule(target, draft, torch.as_tensor(drafts), torch.as_tensor(uniforms))
 
 
-def differing(rule, k, logits, make=from_logits):
+def differing(rule, k, logits, make=from_logits, top_k=100):
     """How many requests get another token or slot than by the definition."""
-    target, draft, drafts, uniforms = drawn(rule, k, logits)
+    target, draft, drafts, uniforms = drawn(rule, k, logits, top_k)
     if rule.key == "optimal_iid":  # scores, as the plan draws them
         rows = zip(target, draft, drafts, uniforms, strict=True)
         want = [grouped_plan(p, q, k).sample(x, u) for p, q, x, u in rows]
         token, slot = (np.array(part) for part in zip(*want, strict=True))
     else:
         token, slot = rule.definition.verdict(target, draft, drafts).sample(uniforms)
-    got = batched(rule, logits, drafts, uniforms, make)
+    got = batched(rule, logits, drafts, uniforms, make, top_k)
     same = (got.token.numpy() == token) & (got.slot.numpy() == slot)
     return int((~same).sum()), np.asarray(slot)
 
@@ -79,6 +80,15 @@ def test_tokens_are_those_of_the_definition(rule, k, make, logits):
     differ, slot = differing(rule, k, logits, make)
     assert differ == 0
     assert len(slot) >= 200
+
+
+@pytest.mark.parametrize("rule", batched_rules().values(), ids=lambda rule: rule.key)
+def test_tokens_are_those_of_the_definition_for_many_drafts_from_a_model_s_vocabulary(rule):
+    logits = pair("smooth", np.random.default_rng(7), rows=4, size=49_152)
+    k, size = rule.definition.most_drafts or 16, logits[0].shape[-1]
+    differ, slot = differing(rule, k, logits, top_k=size)
+    assert differ == 0
+    assert len(set(slot.tolist())) > 1
 
 
 @pytest.mark.parametrize("settings", [{"top_k": 4}, {"top_p": 0.5}, {"temperature": 0.02}], ids=str)

@@ -7,7 +7,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 psutil = pytest.importorskip("psutil")
 
-from spectheory.decoding.memory import weight_bytes  # noqa: E402
+from spectheory.decoding import memory  # noqa: E402
+from spectheory.decoding.memory import CONTROL_GROUPS, available_bytes, weight_bytes  # noqa: E402
 from spectheory.decoding.transformer import TransformerModel  # noqa: E402
 from tests.decoding.tiny_drafter import tiny  # noqa: E402
 
@@ -22,6 +23,8 @@ def folder(tmp_path):
 
 
 def leave(monkeypatch, available):
+    """A machine with so many bytes available, and no container around it."""
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", ())
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=available))
 
 
@@ -58,3 +61,17 @@ def test_the_copy_in_16_bits_without_room_is_refused(monkeypatch):
         model.speed_up()
     assert [type(layer) for layer in model.module.modules()] == before
     assert not model.small_passes
+
+
+@pytest.mark.parametrize("version", CONTROL_GROUPS, ids=["second", "first"])
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("7000", 7000 - 5000 + 1500), ("99000", 8000), ("max", 8000)]
+)
+def test_a_limit_of_a_container_counts(version, limit, expected, tmp_path, monkeypatch):
+    _, most, used, dropped = version
+    (tmp_path / most).write_text(f"{limit}\n")
+    (tmp_path / used).write_text("5000\n")
+    (tmp_path / "memory.stat").write_text(f"anon 3500\nfile 1500\n{dropped} 1500\n")
+    leave(monkeypatch, 8000)
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", [(tmp_path, most, used, dropped)])
+    assert available_bytes() == expected
