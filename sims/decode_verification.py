@@ -167,10 +167,8 @@ def table(config: Config, rows: Sequence[str], size: int) -> str:
         f"`python -m sims.decode_verification`: {config.model}, V = {size:,}, drafts by its exit "
         f"{config.exit}, trees of k sequences of {config.length} tokens, medians over "
         f"{config.steps} steps. All verifiers of a scheme rule on the same drafts and logits of "
-        "each step: greedy_optimal on greedy drafts, recursive_without_replacement on such ones, the "
-        "others on i.i.d. ones. "
-        "Milliseconds are processor time of one thread on a machine that other jobs shared. The "
-        "share is of the verifier in target pass + verifier, so an upper bound of its share of the "
+        "each step: greedy_optimal on greedy drafts, recursive_without_replacement on such ones, "
+        "the others on i.i.d. ones. Milliseconds are processor time of one thread. The share is of the verifier in target pass + verifier, so an upper bound of its share of the "
         "step, which drafting belongs to also; in brackets its quartiles. A text that ends its "
         "walk early reads fewer rows. The default is the batched executor.",
         "",

@@ -11,7 +11,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-
 CONTROL_GROUPS = (
     (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
     (
@@ -44,7 +43,7 @@ def check_room(needed: int, what: str, remedy: str) -> None:
 
 
 def available_bytes() -> int:
-    """Bytes of main memory that can be taken: the machine's, or fewer in a container with a limit."""
+    """Bytes of main memory that can be taken: the machine's, or what a container's limit leaves."""
     import psutil
 
     available = int(psutil.virtual_memory().available)
