@@ -168,9 +168,10 @@ def table(config: Config, rows: Sequence[str], size: int) -> str:
         f"{config.exit}, trees of k sequences of {config.length} tokens, medians over "
         f"{config.steps} steps. All verifiers of a scheme rule on the same drafts and logits of "
         "each step: greedy_optimal on greedy drafts, recursive_without_replacement on such ones, "
-        "the others on i.i.d. ones. Milliseconds are processor time of one thread. The share is of the verifier in target pass + verifier, so an upper bound of its share of the "
-        "step, which drafting belongs to also; in brackets its quartiles. A text that ends its "
-        "walk early reads fewer rows. The default is the batched executor.",
+        "the others on i.i.d. ones. Milliseconds are processor time of one thread. The share is of "
+        "the verifier in target pass + verifier, so an upper bound of its share of the step, which "
+        "drafting belongs to also; in brackets its quartiles. A text that ends its walk early "
+        "reads fewer rows. The default is the batched executor.",
         "",
         f"{processor()}, Python {platform.python_version()}, NumPy {np.__version__}, torch "
         f"{torch.__version__}, transformers {transformers.__version__}.",

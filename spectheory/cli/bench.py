@@ -15,6 +15,7 @@ import numpy as np
 
 from spectheory.cli.arguments import add_json, count, seed, temperature
 from spectheory.cli.bench_cells import PLAIN, Choice, Peer
+from spectheory.cli.bench_processes import check_cores
 from spectheory.cli.generate import add_executor, add_models, load_target, verifier
 from spectheory.cli.output import note, print_json, print_table
 from spectheory.errors import InputError, SchemeMismatch
@@ -107,6 +108,7 @@ def run(options: argparse.Namespace) -> None:
     choices = list(dict.fromkeys(_choices(options)))
     if options.new_tokens < 8:
         raise InputError(f"`--new-tokens` is {options.new_tokens}; expected at least 8")
+    check_cores(options.processes)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

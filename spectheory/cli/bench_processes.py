@@ -28,8 +28,26 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def check_processes(processes: int, target: TransformerModel) -> None:
-    """Refuse more than one process where they cannot be forked, or would wait for each other.
+def check_cores(processes: int) -> None:
+    """Refuse more than one process where there is no core for each, before a model is loaded.
+
+    Raises:
+        InputError: named by the argument.
+    """
+    if processes == 1:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise InputError(
+            f"`--processes` is {processes}; processes are given a core each on Linux only"
+        )
+    if processes > len(_cores()):
+        raise InputError(
+            f"`--processes` is {processes}, and there are {len(_cores())} cores to run on"
+        )
+
+
+def check_shared(processes: int, target: TransformerModel) -> None:
+    """Refuse more than one process for a model that they cannot share without waiting.
 
     Raises:
         InputError: named by the argument.
@@ -38,17 +56,15 @@ def check_processes(processes: int, target: TransformerModel) -> None:
 
     if processes == 1:
         return
-    found = f"`--processes` is {processes}"
-    if not hasattr(os, "sched_setaffinity"):
-        raise InputError(f"{found}; processes are given a core each on Linux only")
-    if processes > len(_cores()):
-        raise InputError(f"{found}, and there are {len(_cores())} cores to run on")
     if target.module.device.type != "cpu":
-        raise InputError(f"{found}, but the model is on {target.module.device}; that takes one")
+        raise InputError(
+            f"`--processes` is {processes}, but the model is on {target.module.device}; that takes "
+            "one"
+        )
     if torch.get_num_threads() != 1:
         raise InputError(
-            f"{found} and torch has {torch.get_num_threads()} threads in each; set "
-            "OMP_NUM_THREADS=1 and SPECTHEORY_TORCH_THREADS=1"
+            f"`--processes` is {processes} and torch has {torch.get_num_threads()} threads in "
+            "each; set OMP_NUM_THREADS=1 and SPECTHEORY_TORCH_THREADS=1"
         )
 
 

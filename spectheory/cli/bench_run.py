@@ -18,7 +18,7 @@ import numpy as np
 
 from spectheory.cli.bench_cells import PLAIN, Cell, Choice, Peer, run_choice, run_peer
 from spectheory.cli.bench_plan import WARM_UP, calibrate, passes, plan, target_latency
-from spectheory.cli.bench_processes import beside, check_processes, side_by_side
+from spectheory.cli.bench_processes import beside, check_shared, side_by_side
 from spectheory.cli.journal import Journal
 from spectheory.cli.machine import processor
 from spectheory.cost.latency import LatencyTable
@@ -97,13 +97,13 @@ class BenchRun:
 
         Raises:
             InputError: prompt sets too small to leave a text besides those planned on, texts
-                longer than the target's context, or more processes than can be run.
+                longer than the target's context, or more processes than can share it.
         """
         import torch
 
         from spectheory.decoding.fingerprint import fingerprint, fingerprint_of_draft
 
-        check_processes(options.processes, target)
+        check_shared(options.processes, target)
         most = options.longest + options.new_tokens + MOST_TOKENS
         if target.context is not None and most > target.context:
             raise InputError(

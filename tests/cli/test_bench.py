@@ -404,6 +404,7 @@ def test_refusals(run, tmp_path):
         (("--rules", "recursive_without_replacement:3"), "no closed form of the acceptance"),
         (("--rules", "optimal_distinct:2"), "no closed form of the acceptance"),
         (("--rules", "optimal_heterogeneous:2"), "draws each draft from a law of its own"),
+        (("--processes", "4096"), "`--processes` is 4096, and there are"),
     ):
         assert reason in run("bench", "decode", *arguments).complaint
     assert (

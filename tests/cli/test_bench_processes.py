@@ -14,7 +14,7 @@ if not hasattr(os, "sched_setaffinity"):
 if len(os.sched_getaffinity(0)) < 2:
     pytest.skip("one core only", allow_module_level=True)
 
-from spectheory.cli.bench_processes import beside, check_processes, side_by_side
+from spectheory.cli.bench_processes import beside, check_cores, check_shared, side_by_side
 from spectheory.errors import InputError, ModelFailure
 
 
@@ -113,20 +113,24 @@ def test_a_block_runs_beside_work_on_another_core():
     assert turns.value == done
 
 
-def test_refusals():
+def test_more_processes_than_cores_are_refused():
+    cores = len(os.sched_getaffinity(0))
+    check_cores(cores)
+    with pytest.raises(InputError, match=f"`--processes` is {cores + 1}, and there are {cores}"):
+        check_cores(cores + 1)
+
+
+def test_processes_of_several_threads_are_refused():
     torch = pytest.importorskip("torch")
     from tests.decoding.tiny_drafter import tiny
 
     target = tiny()
-    cores = len(os.sched_getaffinity(0))
-    with pytest.raises(InputError, match=f"`--processes` is {cores + 1}, and there are {cores}"):
-        check_processes(cores + 1, target)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
         with pytest.raises(InputError, match=r"torch has 2 threads .* OMP_NUM_THREADS=1"):
-            check_processes(2, target)
-        check_processes(1, target)
+            check_shared(2, target)
+        check_shared(1, target)
     finally:
         torch.set_num_threads(threads)
 
