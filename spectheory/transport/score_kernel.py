@@ -21,7 +21,8 @@ import numpy as np
 
 from spectheory.arrays import Array
 from spectheory.distributions import check_pmf
-from spectheory.errors import ImpossibleDraft, ShapeError
+from spectheory.drafting.scheme import check_possible
+from spectheory.errors import ShapeError
 from spectheory.transport.iid_value import iid_optimum, rows_of
 from spectheory.verdict import Draw, Verdict
 
@@ -118,17 +119,8 @@ class ScoreKernelPlan:
         drafts = np.asarray(drafts)
         if drafts.ndim < 1 or drafts.shape[-1] != self.k:
             raise ShapeError(f"`drafts` has shape {drafts.shape}; expected (..., {self.k})")
-        if not np.issubdtype(drafts.dtype, np.integer):
-            raise ImpossibleDraft(f"`drafts` has dtype {drafts.dtype}; expected integer tokens")
-        drafts = np.ascontiguousarray(drafts, dtype=np.int64)
-        size = len(self.draft)
-        if drafts.size and (drafts.min() < 0 or drafts.max() >= size):
-            raise ImpossibleDraft(
-                f"`drafts` holds a token outside 0 to {size - 1}. Padding id, or another tokenizer?"
-            )
-        if not np.all(self.draft[drafts] > 0):
-            raise ImpossibleDraft("a token of `drafts` has probability 0 under `draft`")
-        return drafts
+        check_possible(self.draft, drafts)
+        return np.ascontiguousarray(drafts, dtype=np.int64)
 
 
 def score_kernel_plan(target: Array, draft: Array, k: int) -> ScoreKernelPlan:
