@@ -29,8 +29,9 @@ class ChainEngine(Engine):
     """An engine that verifies a chain of drafts, all drawn from the draft model's own law.
 
     Attributes:
-        drafts: how many a step. With one, the sampler also says whether it was accepted, and the
-            bonus token is left out: every draw is one accept test.
+        drafts: how many a step. With one, every draw is one accept test: the bonus token is left
+            out, and where the drafts have the law that the sampler is given, it also says whether
+            they were accepted.
     """
 
     drafts: int = 3
@@ -86,7 +87,7 @@ class ChainEngine(Engine):
         found = list(self.blocks(target, draft, 2 * n, seed))
         tokens = np.concatenate([block.tokens[:, 0] for block in found])[:n]
         accepted = np.concatenate([block.counts == 2 for block in found])[:n]
-        return tokens, accepted
+        return (tokens, accepted) if np.array_equal(self.proposal(draft), draft) else tokens
 
 
 @dataclass(frozen=True)

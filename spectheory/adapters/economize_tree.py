@@ -12,6 +12,7 @@ from spectheory.adapters.chain import logarithms
 from spectheory.adapters.economize import _verifier, selector
 from spectheory.adapters.engine import Emitted, Engine, after
 from spectheory.arrays import ratio, total
+from spectheory.errors import SupportError
 
 SIBLINGS = {
     "iid": "independent draws, declared so",
@@ -104,6 +105,8 @@ class EconomizeTree(Engine):
         if self.siblings == "iid":
             noise = rng.gumbel(size=declared.shape)
             return np.argmax(logs[:, None] + noise, axis=-1), declared
+        if self.siblings.startswith("distinct"):
+            self._check_support(law)
         ranking = logs if self.siblings.startswith("top") else logs + rng.gumbel(size=logs.shape)
         tokens = np.argsort(-ranking, axis=-1, kind="stable")[:, : self.width]
         if self.siblings == "distinct":
@@ -112,3 +115,11 @@ class EconomizeTree(Engine):
                 declared[:, i:][np.broadcast_to(taken, declared[:, i:].shape)] = 0.0
             declared = ratio(declared, total(declared))
         return tokens, declared
+
+    def _check_support(self, law: np.ndarray) -> None:
+        least = int((law > 0).sum(axis=-1).min())
+        if least < self.width:
+            raise SupportError(
+                f"`draft` has a law of {least} tokens and `{self.key}` draws {self.width} siblings "
+                "without replacement from it. Truncated by top-k or top-p?"
+            )

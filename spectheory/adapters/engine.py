@@ -145,15 +145,9 @@ class Engine(ABC):
         Raises:
             InputError: models that look back on more than one token.
         """
-        if max(target.order, draft.order) > 1:
-            raise InputError("adapters decode table models of order 0 or 1")
-        size = target.vocab_size
-        p, q = (
-            np.broadcast_to(np.asarray(m.tables[-1], dtype=np.float64), (size, size))
-            for m in (target, draft)
-        )
+        p, q = laws_by_context(target), laws_by_context(draft)
         rng, expected = np.random.default_rng(seed), self.expected_counts(p, q)
-        contexts, rows = rng.integers(0, size, requests), np.arange(requests)
+        contexts, rows = rng.integers(0, len(p), requests), np.arange(requests)
         for _ in range(steps):
             tokens, counts = self.step(p, q, contexts, int(rng.integers(2**62)))
             before = np.append(contexts[:, None], tokens[:, :-1], axis=1)
@@ -178,12 +172,17 @@ class Engine(ABC):
         """The engine's module.
 
         Raises:
-            MissingDependency: it is not installed; the message says how to install it.
+            MissingDependency: it is not installed, and the message says how to install it; or it
+                is, and something that it imports is not, or its version has no such module.
         """
+        version = self.version()
         try:
             return importlib.import_module(module)
         except ImportError as error:
-            raise self._missing() from error
+            raise MissingDependency(
+                f"`{module}` of `{self.distribution}` {version} cannot be imported: {error} "
+                f"(tested: {', '.join(self.tested)})"
+            ) from error
 
     def _missing(self) -> MissingDependency:
         command = self.install or f"pip install {self.distribution}"
@@ -210,6 +209,20 @@ def engine(key: str) -> Engine:
         UnknownName: no such engine; the message lists those there are.
     """
     return named(engines(), key, "engine")
+
+
+def laws_by_context(model: TabularModel) -> np.ndarray:
+    """``(V, V)``: the law after each token, by a model without context the same after all.
+
+    Raises:
+        InputError: a model that looks back on more than one token.
+    """
+    if model.order > 1:
+        raise InputError(
+            f"a table model has order {model.order}; adapters decode those of order 0 or 1"
+        )
+    laws = np.asarray(model.tables[-1], dtype=np.float64)
+    return np.broadcast_to(laws, (model.vocab_size, model.vocab_size))
 
 
 def after(table: np.ndarray, tokens: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ class TransformersFunction(ChainEngine):
     """``_speculative_sampling``, one request at a time, in the dtype of the logits it is given.
 
     ``generate`` gives it float32. In bfloat16 its uniforms have 8 bits, so ``r <= p / q`` accepts a
-    token of target probability 0 about twice in a thousand, and probabilities are rounded.
+    token of target probability 0 once in 256 tests, and probabilities are rounded.
 
     Attributes:
         dtype: of the logits.

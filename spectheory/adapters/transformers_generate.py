@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from spectheory.adapters.engine import Emitted, Engine
+from spectheory.adapters.engine import Emitted, Engine, laws_by_context
 from spectheory.adapters.tabular_causal_lm import tabular_causal_lm
 from spectheory.audit.stream_steps import Steps
 from spectheory.decoding.early_exit import EarlyExit
@@ -73,8 +73,12 @@ class TransformersGenerate(Engine):
     def decode(
         self, target: TabularModel, draft: TabularModel, requests: int, steps: int, seed: int
     ) -> Iterator[Steps]:
-        """Whole texts, with the blocks in which they were emitted; ``steps`` is not used."""
-        p, q = (np.asarray(m.tables[-1], dtype=np.float64) for m in (target, draft))
+        """Whole texts, with the blocks in which they were emitted; ``steps`` is not used.
+
+        Raises:
+            InputError: models that look back on more than one token.
+        """
+        p, q = laws_by_context(target), laws_by_context(draft)
         models = tabular_causal_lm(p), tabular_causal_lm(q)
         rng = np.random.default_rng(seed)
         for request in range(requests):

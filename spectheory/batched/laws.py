@@ -349,10 +349,10 @@ def _cut(laws: LogitLaws, count: Tensor, nucleus: Tensor) -> LogitLaws:
         rank = torch.arange(width, device=logits.device)
         weights = replace(laws, threshold=None)._weights(top, rank).double()
         weights = weights * (rank < count)
-        through = weights.cumsum(-1)
-        mass = torch.where(limited, through[..., -1:], laws.mass.double())
+        mass = torch.where(limited, weights.sum(-1, keepdim=True), laws.mass.double())
+        through = (weights / mass).cumsum(-1)  # of probabilities: rounding decides between ties
         before = torch.cat([torch.zeros_like(through[..., :1]), through[..., :-1]], -1)
-        inside = (before < nucleus * mass) | (nucleus == 1)
+        inside = (before < nucleus) | (nucleus == 1)
         found = ~inside[..., -1:] | (count <= width) | (nucleus == 1)
         if width == size or bool(found.all()):
             break

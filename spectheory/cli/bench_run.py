@@ -48,6 +48,12 @@ class Prompt(NamedTuple):
     seed: int
     tokens: np.ndarray
 
+    @property
+    def key(self) -> list[str]:
+        """Tells texts apart whose name is one: a tokenizer or chat template may change."""
+        tokens = np.ascontiguousarray(self.tokens, dtype=np.int64).tobytes()
+        return [self.name, hashlib.sha256(tokens).hexdigest()[:16]]
+
 
 class _Work(NamedTuple):
     """A cell that is to be timed: a configuration with the tree that it drafts, and a prompt."""
@@ -235,14 +241,14 @@ class BenchRun:
             make(min(WARM_UP, self.new_tokens))
             return make(self.new_tokens)
 
-        return self._timed(self._key("apart", plain, prompt.name), warm_and_make)
+        return self._timed(self._key("apart", plain, prompt.key), warm_and_make)
 
     def _calibrated(self, choice: Choice, prompt: Prompt, written: Cell) -> dict[str, Any]:
         text = np.array([*prompt.tokens, *written.tokens])
         source = self.sources[choice.draft]
         make = partial(calibrate, self.target, source, choice, prompt.tokens, text)
         found: dict[str, Any] = self.journal.get_or(
-            self._key("calibrated", choice, self.weights[choice.draft], prompt.name), make
+            self._key("calibrated", choice, self.weights[choice.draft], prompt.key), make
         )
         return found
 
@@ -270,9 +276,9 @@ class BenchRun:
     def _cell_key(self, work: _Work) -> str:
         if isinstance(work.config, Peer):
             helper = self.weights.get(self._helper(work.config) or "", "")
-            return self._key("mode", work.config, helper, work.prompt.name)
+            return self._key("mode", work.config, helper, work.prompt.key)
         weights = self.weights[work.config.draft]
-        return self._key("cell", work.config, weights, work.tree, work.prompt.name)
+        return self._key("cell", work.config, weights, work.tree, work.prompt.key)
 
     def _helper(self, peer: Peer) -> str | None:
         """The source whose model assists transformers: the first that is one."""

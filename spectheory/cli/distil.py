@@ -94,6 +94,8 @@ def run(options: argparse.Namespace) -> None:
     """Distil, then say what was reached."""
     if options.rank is not None and options.adapter is None:
         raise InputError("`--rank` is of an adapter; give --adapter too")
+    if options.layers is not None and options.adapter is not None:
+        raise InputError("`--adapter` takes the target's first layers; give it or `--layers`")
     if options.follow and options.adapter is not None:
         raise InputError("`--adapter` stops inside the target, and cannot `--follow` it")
     check_device(options.device, None)

@@ -96,10 +96,16 @@ def linear_path(start: Gaussian, steps: Sequence[tuple[float, float, float]]) ->
     Returns:
         ``N`` in T + 1 dimensions, first state first; its last coordinate is the output's law.
 
+    Raises:
+        ShapeError: a first state of more coordinates.
+        InputError: a variance that is not positive and finite.
+
     >>> path = linear_path(Gaussian(0.0), [(0.5, 1.0, 0.75)])
     >>> path.mean, path.covariance
     (array([0., 1.]), array([[1. , 0.5], [0.5, 1. ]]))
     """
+    if start.dimension != 1:
+        raise ShapeError(f"`start` has {start.dimension} coordinates; expected one")
     size = len(steps) + 1
     mean, factor = np.empty(size), np.zeros((size, size))
     mean[0], factor[0, 0] = start.mean[0], np.sqrt(start.variances[0])

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.special import betainc, binom
+from scipy.special import betainc, betaln, xlog1py, xlogy
 
 from spectheory.continuous.couple_reflection import needs_one_covariance, standard_shift
 from spectheory.continuous.coupling import Coupled, Coupling, DraftedCoupling, replaced
@@ -94,7 +94,7 @@ class RankCoupling(DraftedCoupling):
         if self.weights is None:
             return _best_weights(pair, k)
         weights = np.asarray(self.weights, dtype=np.float64)
-        if weights.shape != (k,) or (weights < 0).any() or abs(weights.sum() - 1) > 1e-9:
+        if weights.shape != (k,) or not ((weights >= 0).all() and abs(weights.sum() - 1) <= 1e-9):
             raise InputError(f"`weights` is {self.weights}; expected a law over {k} ranks")
         return weights / weights.sum()
 
@@ -113,7 +113,10 @@ def _ranks(pair: ContinuousPair, points: np.ndarray) -> np.ndarray:
     _, draft = _line(pair)
     if on_line(pair.target) is None:
         _, own, shift = standard_shift(pair)
-        return draft.cdf(own.standardised(points) @ shift / (np.linalg.norm(shift) or 1.0))
+        length = float(np.linalg.norm(shift))
+        # Any line will do for two laws that are one.
+        along = shift / length if length else np.eye(len(shift))[0]
+        return draft.cdf(own.standardised(points) @ along)
     return draft.cdf(points[:, 0])
 
 
@@ -123,8 +126,8 @@ def _rank_density(u: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _order_statistics(u: np.ndarray, k: int) -> np.ndarray:
     """``(n, k)`` densities of the order statistics of k uniform numbers."""
-    j = np.arange(k)
-    return k * binom(k - 1, j) * u[:, None] ** j * (1 - u[:, None]) ** (k - 1 - j)
+    j, u = np.arange(k), u[:, None]
+    return np.asarray(np.exp(xlogy(j, u) + xlog1py(k - 1 - j, -u) - betaln(j + 1, k - j)))
 
 
 def _cells(pair: ContinuousPair, cells: int) -> np.ndarray:

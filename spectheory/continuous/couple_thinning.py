@@ -32,7 +32,8 @@ class ThinningCoupling(DraftedCoupling):
         log_bound: log M; None takes the supremum from the law of the ratio.
 
     Raises:
-        InputError: a draft whose log ratio is above ``log_bound``.
+        InputError: a ``log_bound`` that is negative, not finite, or below a supremum that is known;
+            a draft whose log ratio is above it.
 
     Reference: devroye1986nonuniform.
 
@@ -47,6 +48,10 @@ class ThinningCoupling(DraftedCoupling):
     most_drafts: ClassVar[int | None] = None
 
     log_bound: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.log_bound is not None and not 0 <= self.log_bound < math.inf:
+            raise InputError(f"`log_bound` is {self.log_bound}; expected a finite number >= 0")
 
     def refusal(self, pair: ContinuousPair, k: int) -> str:
         if self.log_bound is not None:
@@ -76,4 +81,14 @@ class ThinningCoupling(DraftedCoupling):
         return -math.expm1(k * math.log1p(-one)) if one < 1 else 1.0
 
     def _bound(self, pair: ContinuousPair) -> float:
-        return ratio_law(pair).log_supremum() if self.log_bound is None else self.log_bound
+        if self.log_bound is not None and needs_ratio_law(pair):
+            return self.log_bound
+        supremum = ratio_law(pair).log_supremum()
+        if self.log_bound is None:
+            return supremum
+        if self.log_bound < supremum - 1e-9:
+            raise InputError(
+                f"`log_bound` is {self.log_bound:.9g}, below the supremum {supremum:.9g} of the "
+                "log ratio"
+            )
+        return self.log_bound

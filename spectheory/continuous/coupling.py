@@ -17,7 +17,7 @@ from spectheory.continuous.overlap import ratio_law
 from spectheory.continuous.pair import ContinuousPair
 from spectheory.continuous.path_residual import Redraw, redraw
 from spectheory.discovery import find, named
-from spectheory.errors import NoRatioLaw, SchemeMismatch, ShapeError
+from spectheory.errors import InputError, NoRatioLaw, SchemeMismatch, ShapeError
 
 
 class Coupled(NamedTuple):
@@ -136,6 +136,7 @@ class DraftedCoupling(Coupling):
         Raises:
             SchemeMismatch: see `draw`.
             ShapeError: drafts of another dimension.
+            InputError: NaN or infinite drafts.
         """
         values = np.asarray(drafts, dtype=np.float64)
         if values.ndim == 2:
@@ -143,6 +144,10 @@ class DraftedCoupling(Coupling):
         if values.ndim != 3 or values.shape[-1] != pair.dimension:
             raise ShapeError(
                 f"`drafts` has shape {np.shape(drafts)}; expected (n, k, {pair.dimension})"
+            )
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"`drafts` holds {values[~np.isfinite(values)][0]}; expected finite numbers"
             )
         self.check(pair, values.shape[1])
         return self._verify(pair, values, rng)

@@ -104,12 +104,13 @@ class LineDensity(Density):
 
 
 def finite(name: str, values: Any, positive: bool = False) -> np.ndarray:
-    """``values`` as float64.
+    """A float64 copy of ``values`` that cannot be written to: what is known of a law is kept.
 
     Raises:
         InputError: NaN or infinite entries, or entries <= 0 where they are to be positive.
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = np.array(values, dtype=np.float64)
+    array.setflags(write=False)
     if array.size == 0 or not np.isfinite(array).all():
         raise InputError(f"`{name}` is {values!r}; expected finite numbers")
     if positive and (array <= 0).any():

@@ -17,9 +17,13 @@ from scipy.special import logsumexp
 
 from spectheory.continuous.density import LineDensity
 from spectheory.continuous.ratio_law import RatioLaw
+from spectheory.errors import InputError
 
 _SPLIT = 16
 """Cells between neighbouring landmarks."""
+
+_OUTSIDE = 1e-9
+"""Most mass that may lie beyond the landmarks, where nothing is known of the ratio."""
 
 _BLOCK = 256
 """Caps worked on at once."""
@@ -50,6 +54,12 @@ class LineRatio(RatioLaw):
         self.last[flat] = self.first[flat]  # one level, whatever rounding says
         self.target_mass = _between(target, self.left, self.right)
         self.draft_mass = _between(draft, self.left, self.right)
+        for law, mass in ((target, self.target_mass), (draft, self.draft_mass)):
+            if max(mass[0], mass[-1]) > _OUTSIDE:
+                raise InputError(
+                    f"a {law.family} density has {max(mass[0], mass[-1]):.3g} of its mass beyond "
+                    f"{edges[0]:.3g} and {edges[-1]:.3g}, where float64 runs out; rescale the pair"
+                )
 
     def _log_ratio(self, x: np.ndarray) -> np.ndarray:
         above, below = self.target.log_density(x), self.draft.log_density(x)

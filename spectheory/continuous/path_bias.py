@@ -61,15 +61,19 @@ def factor_bias(gap: float, factor: float) -> FactorBias:
     mass = factor * ndtr(gap - cut) - ndtr(-cut)
     if factor == 1:
         return FactorBias(float(beta), float(mass), 0.0)
-    # m / p is f / beta > 1 left of the cut and falls to 1 at `level`.
+    if mass <= 0:  # below float64's least number: m is p left of the cut, and the rest lies there
+        return FactorBias(float(beta), 0.0, abs(factor - 1))
+    # m / p is f / beta > 1 left of the cut and falls to 1 at `level`. Right of it, by upper tails:
+    # the cut may lie far out, where lower ones are 1.
     level = gap / 2 - (math.log(beta)) / gap
-    left = (factor * ndtr(cut - gap) + ndtr(level) - ndtr(cut)) / beta
-    distance = left - ndtr(level - gap)
+    distance = ndtr(gap - level) - ndtr(-level) / beta
     return FactorBias(float(beta), float(mass), float(beta * abs(factor - 1) / mass * distance))
 
 
 def factor_law(x: np.ndarray, gap: float, factor: float) -> np.ndarray:
     """Distribution function of the output of `factor_bias`'s rule on the line.
+
+    NaN where nothing is output; see `factor_bias`.
 
     >>> from scipy.stats import norm
     >>> x = np.linspace(-3, 3, 7)
@@ -77,10 +81,14 @@ def factor_law(x: np.ndarray, gap: float, factor: float) -> np.ndarray:
     True
     """
     beta, mass, _ = factor_bias(gap, factor)
+    if gap == 0:
+        return np.asarray(ndtr(x) if factor >= 1 else np.full(np.shape(x), math.nan))
     cut = gap / 2 - math.log(factor) / gap
     low, high = np.minimum(x, cut), np.maximum(x, cut)
     kept = factor * ndtr(low - gap) + ndtr(high) - ndtr(cut)
-    redrawn = factor * (ndtr(high - gap) - ndtr(cut - gap)) - (ndtr(high) - ndtr(cut))
+    if mass == 0:
+        return np.asarray(kept + (1 - beta) * (x > cut))
+    redrawn = factor * (ndtr(gap - cut) - ndtr(gap - high)) - (ndtr(-cut) - ndtr(-high))
     return np.asarray(kept + (1 - beta) * redrawn / mass)
 
 

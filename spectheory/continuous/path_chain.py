@@ -90,7 +90,7 @@ class DenoisingChain(ABC):
                 f"`noise` has shape {noise.shape}; expected (n, {self.steps + 1}, "
                 f"{self.dimension}): one row for x_T and one for each of {self.steps} steps"
             )
-        states = np.empty_like(noise[:, stop:])
+        states = np.empty(noise[:, stop:].shape)
         states[:, -1] = noise[:, -1]
         for t in range(self.steps, stop, -1):
             x = states[:, t - stop]

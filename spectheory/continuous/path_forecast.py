@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from spectheory.continuous.density import finite
 from spectheory.continuous.path_chain import Kernel
 from spectheory.continuous.path_segment import examine_step
 from spectheory.errors import InputError, ShapeError
@@ -38,6 +39,9 @@ class LinearForecaster(Forecaster):
         coefficients: ``(order + 1,)``, the constant first, then the newest value's.
         scale: standard deviation.
 
+    Raises:
+        InputError: a scale that is not positive and finite, as the fit to a series without noise.
+
     >>> series = np.sin(np.arange(60.0))  # x_t = 2 cos(1) x_{t-1} - x_{t-2}
     >>> LinearForecaster.fit(series + 1e-9 * np.arange(60) ** 2, 2).coefficients.round(4)
     array([ 0.    ,  1.0806, -1.    ])
@@ -45,6 +49,9 @@ class LinearForecaster(Forecaster):
 
     coefficients: np.ndarray
     scale: float
+
+    def __post_init__(self) -> None:
+        finite("scale", self.scale, positive=True)
 
     @property
     def order(self) -> int:  # type: ignore[override]

@@ -62,8 +62,11 @@ def from_torch(distribution: Any) -> Density:
 class TorchDensity(Density):
     """A torch distribution, by its ``sample`` and ``log_prob``.
 
-    torch draws from its global generator; it is seeded from the caller's for the draw and put back
-    afterwards, so nothing outside is disturbed.
+    torch draws from the CPU's global generator; that is seeded from the caller's for the draw and
+    put back afterwards, so nothing outside is disturbed.
+
+    Raises:
+        InputError: a distribution on another device.
 
     >>> import torch
     >>> density = TorchDensity(torch.distributions.Gumbel(0.0, 1.0))
@@ -79,6 +82,11 @@ class TorchDensity(Density):
         self.event = tuple(distribution.event_shape)
         self.dimension = int(np.prod(self.event, dtype=np.int64))
         self._inside = self._draw(1, 0)[0]
+        if self._inside.device.type != "cpu":
+            raise InputError(
+                f"`distribution` is on {self._inside.device}; expected one with parameters on the "
+                "CPU"
+            )
 
     def _sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         return _array(self._draw(n, int(rng.integers(2**63)))).reshape(n, self.dimension)
@@ -95,7 +103,7 @@ class TorchDensity(Density):
     def _draw(self, n: int, seed: int) -> Any:
         torch = _torch()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
             return self.distribution.sample((n,))
 
 

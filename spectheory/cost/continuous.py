@@ -55,11 +55,15 @@ def in_place_speed_up(block: int, cost: float) -> float:
 def implied_cost(speed_up: float, block: int) -> float:
     """The c at which `in_place_speed_up` gives ``speed_up``: ``1 / S - 1 / g``.
 
+    Raises:
+        InputError: a speed-up that no cost gives: not in (0, g].
+
     >>> round(implied_cost(in_place_speed_up(8, 0.37), 8), 12)
     0.37
     """
-    if speed_up <= 0 or block < 1:
-        raise InputError(f"`speed_up` is {speed_up} and `block` {block}; expected positive numbers")
+    _check(0.0, block, 0.0)
+    if not 0 < speed_up <= block:
+        raise InputError(f"`speed_up` is {speed_up}; blocks of {block} give at most {block}")
     return 1 / speed_up - 1 / block
 
 

@@ -353,13 +353,19 @@ def _check(plan: Distillation, target: TransformerModel) -> None:
             f"`tokens` is {plan.tokens}; expected 1 to {target.vocab_size}, the vocabulary of "
             f"`{target.name}`"
         )
-    trained = {*plan.corpus.sources, *(s for _, corpus in _also(plan) for s in corpus.sources)}
-    shared = trained & set(plan.held_out.sources)
+    of_training = [plan.corpus, *(corpus for _, corpus in _also(plan))]
+    trained = {_one_name(source) for corpus in of_training for source in corpus.sources}
+    shared = trained & set(map(_one_name, plan.held_out.sources))
     if shared:
         raise InputError(
             f"prompts from {', '.join(sorted(shared))} would be trained on and held out; the "
             "acceptance reported would be of texts the drafter has seen"
         )
+
+
+def _one_name(source: str) -> str:
+    """A file's whole path, however it was written."""
+    return str(Path(source).resolve()) if Path(source).is_file() else source
 
 
 def _about(

@@ -84,7 +84,8 @@ def generated(
         progress: called with the number of texts there are.
 
     Raises:
-        InputError: the folder holds another corpus, or a prompt has no text.
+        InputError: the folder holds another corpus, or texts from prompts that their source does
+            not give any more, or a prompt has no text.
         SourceUnavailable: a prompt set cannot be had.
     """
     asked = prompt_tokens(target, corpus)  # sources that there are, before the folder is theirs
@@ -101,6 +102,12 @@ def generated(
             done = Decoder(target, batch=corpus.together).generate(requests)
             _write(file, requests, [one.tokens for one in done])
         texts += _read(file)
+        for text, prompt in zip(texts[start:], asked[start:], strict=False):
+            if not np.array_equal(text.tokens[: text.prompt], prompt):
+                raise InputError(
+                    f"{file} holds texts from prompts that {', '.join(corpus.sources)} do not give "
+                    f"any more; clear {folder} to write them anew"
+                )
         progress(len(texts))
     return texts
 

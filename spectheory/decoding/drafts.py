@@ -81,8 +81,12 @@ def draft_source(
     if make is not None and all(number.isdecimal() for number in parameters):
         return make(*map(int, parameters))
     try:
-        device = str(target.module.device)
-        model = load(name, allow_unofficial=allow_unofficial, device=device)
+        model = load(
+            name,
+            allow_unofficial=allow_unofficial,
+            device=str(target.module.device),
+            dtype=str(target.module.dtype).removeprefix("torch."),
+        )
     except UnknownName as error:
         raise UnknownName(f"no draft `{name}`; expected {SPELLINGS}") from error
     if target.small_passes:

@@ -21,14 +21,15 @@ def verifier_for(rule: str | Verifier, target: Any, executor: str = "auto") -> V
         executor: "definition" makes float64 probabilities of one row after the other on the host
             and runs the rule as it is defined; "batched" reads the raw logits of all requests where
             they lie; "triton" runs Triton kernels there, for `rejection` and `optimal_iid` on CUDA.
-            "auto" takes the batched one where the target runs in torch and the rule has one: on CPU
-            it never took longer for the five rules timed (sims/tables/decode_verification.md). It
-            never takes the kernels: no measurement on a GPU says that they are faster.
+            "auto" takes the batched one where the target runs in torch and the rule has one, but on
+            "mps", which has no float64: on CPU it never took longer for the rules timed
+            (sims/tables/decode_verification.md). It never takes the kernels: no measurement on a
+            GPU says that they are faster.
 
     Raises:
         UnknownName: no such rule.
-        InputError: no such executor, or the rule has none of the kind, or kernels where the target
-            does not run on CUDA.
+        InputError: no such executor, or the rule has none of the kind, or one that does not run
+            where the target does.
         MissingDependency: kernels without Triton.
 
     >>> verifier_for("k_seq", target=None).name
@@ -47,9 +48,12 @@ def verifier_for(rule: str | Verifier, target: Any, executor: str = "auto") -> V
         from spectheory.decoding.triton_verifier import kernels_for
 
         return kernels_for(rule, target)
-    runs_in_torch = hasattr(getattr(target, "module", None), "device")
-    if executor == "definition" or (executor == "auto" and not runs_in_torch):
+    device = getattr(getattr(target, "module", None), "device", None)
+    no_float64 = device is not None and device.type == "mps"
+    if executor == "definition" or (executor == "auto" and (device is None or no_float64)):
         return definition
+    if no_float64:
+        raise InputError("`executor` is 'batched' and the target on mps, which has no float64")
     from spectheory.batched.rule import batched_rules
     from spectheory.decoding.batched_verifier import BatchedLevels
 

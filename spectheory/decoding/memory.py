@@ -58,15 +58,18 @@ def available_bytes() -> int:
 
 
 def weight_bytes(folder: Path, itemsize: int) -> int:
-    """Bytes of a folder's safetensors weights once they are loaded.
+    """Bytes of the safetensors weights that transformers loads from a folder, once it has.
 
     Args:
         folder: holds them.
         itemsize: bytes of the type that floating-point numbers are loaded in; quantised ones stay
             as they are.
+
+    Raises:
+        OSError, ValueError: files that are not there, or no safetensors.
     """
     total = 0
-    for file in folder.glob("*.safetensors"):
+    for file in _read_from(folder):
         for name, tensor in _header(file).items():
             if name == "__metadata__":
                 continue
@@ -76,9 +79,22 @@ def weight_bytes(folder: Path, itemsize: int) -> int:
     return total
 
 
+def _read_from(folder: Path) -> list[Path]:
+    """The files that hold the weights; others beside them may hold the same in another form."""
+    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if whole.is_file():
+        return [whole]
+    if index.is_file():
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return [folder / name for name in sorted(set(shards))]
+    return sorted(folder.glob("*.safetensors"))
+
+
 def _header(file: Path) -> dict[str, Any]:
     """Eight bytes of length, then JSON."""
     with file.open("rb") as content:
         length = int.from_bytes(content.read(8), "little")
+        if length > file.stat().st_size:
+            raise ValueError(f"{file.name} holds no safetensors. A pointer of Git LFS?")
         found: dict[str, Any] = json.loads(content.read(length))
     return found

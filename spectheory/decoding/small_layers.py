@@ -23,6 +23,10 @@ TOLERANCE = 1e-3
 """Largest gap, relative to the largest number, to what a layer adds to its inputs itself."""
 
 
+FAR = 1 << 20
+"""First position at which a layer is tried: one that scales by positions does so far out."""
+
+
 class Parts(NamedTuple):
     """What the layers of Llama and its many relatives are made of, by the names there."""
 
@@ -214,7 +218,7 @@ def _agrees(layer: nn.Module, parts: Parts, tokens: int = 3) -> bool:
         angles = torch.randn(1, tokens, parts.self_attn.head_dim, generator=rng)
         given: dict[str, Any] = {
             "position_embeddings": (angles.cos(), angles.sin()),
-            "position_ids": torch.arange(tokens)[None],
+            "position_ids": torch.arange(tokens)[None] + FAR,
             "use_cache": True,
         }
         found = []

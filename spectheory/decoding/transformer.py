@@ -28,7 +28,9 @@ class TransformerModel:
         module: the transformers model.
         tokenizer: its tokenizer.
         vocab_size: number of rows of the output head; a padded head counts in full.
-        context: most tokens it looks back on; None if its configuration does not say.
+        context: most tokens it looks back on; None if its configuration does not say. Where all
+            positions would be turned by other angles in a longer text ("longrope"), those that it
+            looks back on with the first: keys in the cache could not follow.
         layers: number of transformer layers.
         small_passes: types that `speed_up` lets weights be read in; empty before.
     """
@@ -39,7 +41,7 @@ class TransformerModel:
         self.tokenizer = tokenizer
         self.vocab_size = int(module.get_output_embeddings().weight.shape[0])
         config = module.config.get_text_config()
-        self.context: int | None = getattr(config, "max_position_embeddings", None)
+        self.context = _context(config)
         self.layers = int(config.num_hidden_layers)
         self.small_passes: set[str] = set()
         self._cache_checked = False
@@ -79,15 +81,15 @@ class TransformerModel:
             ) from error
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
-        if device == "cpu":
-            torch_threads(threads)
-            check_room(
-                weight_bytes(Path(folder), getattr(torch, dtype).itemsize),
-                f"weights of {folder} in {dtype}",
-                "end other programs, or take a smaller model or dtype",
-            )
         with transformers_bars_off():
             try:
+                if device == "cpu":
+                    torch_threads(threads)
+                    check_room(
+                        weight_bytes(Path(folder), getattr(torch, dtype).itemsize),
+                        f"weights of {folder} in {dtype}",
+                        "end other programs, or take a smaller model or dtype",
+                    )
                 tokenizer = transformers.AutoTokenizer.from_pretrained(
                     folder, local_files_only=True
                 )
@@ -237,3 +239,16 @@ class TransformerModel:
 
         ids = check_tokens(tokens, self.vocab_size, self.context)
         return torch.from_numpy(ids)[None].to(self.module.device)
+
+
+def _context(config: Any) -> int | None:
+    """Most tokens that a model can look back on while its cache stays right; see the class."""
+    most: int | None = getattr(config, "max_position_embeddings", None)
+    rope = getattr(config, "rope_parameters", None) or {}
+    for kind in (rope, *(part for part in rope.values() if isinstance(part, dict))):
+        if kind.get("rope_type") == "longrope":
+            original = kind.get("original_max_position_embeddings") or getattr(
+                config, "original_max_position_embeddings", None
+            )
+            most = min((length for length in (most, original) if length), default=None)
+    return most

@@ -89,6 +89,8 @@ class DraftTree:
     def origin(self, node: int) -> Origin:
         """What the law drawn from at a node was made of; a law that was given as such is its own.
 
+        So is a nucleus: sums in another order, as on a device, may end it at another token.
+
         >>> import numpy as np
         >>> tree = DraftTree()
         >>> _ = tree.add(ROOT, [1], law=np.array([0.25, 0.75]))
@@ -97,7 +99,9 @@ class DraftTree:
         [0.25, 0.75]
         """
         found = self.origins.get(node)
-        return found if found is not None else Origin(LawRows([self.laws[node]]), 0, PLAIN)
+        if found is None or found.sampling.top_p is not None:
+            return Origin(LawRows([self.laws[node]]), 0, PLAIN)
+        return found
 
     def child(self, node: int, token: int) -> int | None:
         """The node below ``node`` with that token, if it was drawn."""

@@ -63,7 +63,7 @@ def kernels_for(rule: str, target: Any) -> LevelByLevel:
     if place.type != "cuda" and not _interpreted():
         raise InputError(
             "`executor` is 'triton', whose kernels run on CUDA; the target runs on "
-            f"{place.type}. No GPU, or a CPU build of torch? `batched` runs anywhere"
+            f"{place.type}. No GPU, or a CPU build of torch? `batched` needs neither"
         )
     return TritonChains(rule_named(rule)) if rule == "rejection" else TritonLevels.of(_Optimal())
 

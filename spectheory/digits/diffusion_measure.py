@@ -97,7 +97,7 @@ def evidence_gap(
         noisy = np.sqrt(signal) * clean + np.sqrt(1 - signal) * noise
         mean = schedule.clean_weight[t] * clean + schedule.state_weight[t] * noisy
         p, q = (((one.kernel(t, noisy).mean - mean) ** 2).sum(axis=1) for one in chains)
-        gap += (q - p) / (2 * schedule.scale[t] ** 2)
+        gap += (q - p) / (2 * (schedule.scale[t] * target.sampling.temperature) ** 2)
     return np.asarray(gap.reshape(-1, TOKENS).sum(axis=1))
 
 

@@ -54,11 +54,15 @@ class IidOptimum:
 
     @property
     def gap(self) -> Array:
-        """``dual - primal``: 0 but for rounding, which can give it either sign."""
+        """``dual - primal``: 0 but for rounding, which can give it either sign.
+
+        It checks the sums; the cap follows from H, so that H is the best one is not seen in it.
+        """
         return self.dual - self.primal
 
     def witness_set(self, target: Array, draft: Array) -> Array:
         """``(..., V)`` mask of the minimising subset H."""
+        target, draft = np.asarray(target, np.float64), np.asarray(draft, np.float64)
         proposed = draft > 0
         ratio = np.where(proposed, target, 1.0) / np.where(proposed, draft, 1.0)
         return proposed & (ratio <= np.asarray(self.witness)[..., None])

@@ -168,13 +168,17 @@ class PriorityMixture:
             weights: ``(n,)`` law over the orders.
 
         Raises:
-            DistributionError: weights that are no law.
+            DistributionError, ShapeError: laws or weights that are none, or do not fit together.
         """
         target, draft, weights = np.asarray(target), np.asarray(draft), np.asarray(weights)
+        law = draft_scheme(scheme)
+        check_same_vocabulary(target, draft)
+        check_pmf("target", target)
+        law.check(draft, k)
         check_pmf("weights", weights)
         if not np.all(np.sort(ranks, axis=-1) == np.arange(target.shape[0])):
             raise DistributionError("a row of `ranks` is not a permutation of the vocabulary")
-        base_of = base_of_order(draft_scheme(scheme), draft, k)
+        base_of = base_of_order(law, draft, k)
         bases = np.stack([base_of(np.argsort(row)) for row in ranks])
         bound, witness = _upper_bound(target, draft, k, scheme)
         ranks = np.asarray(ranks)

@@ -112,12 +112,17 @@ class TransportProblem:
 
 
 def canonical_sets(tuples: np.ndarray) -> np.ndarray:
-    """``(..., k)`` tuples as sets: ascending, each token once, `NO_TOKEN` at the end.
+    """``(..., k)`` tuples as int64 sets: ascending, each token once, `NO_TOKEN` at the end.
+
+    Raises:
+        ImpossibleDraft: tokens that are no integers.
 
     >>> canonical_sets(np.array([[2, 0, 2]])).tolist()
     [[0, 2, -1]]
     """
-    ranked = np.sort(tuples, axis=-1)
+    if tuples.dtype.kind not in "iu":
+        raise ImpossibleDraft(f"drafts have dtype {tuples.dtype}; expected integer tokens")
+    ranked = np.sort(tuples.astype(np.int64), axis=-1)
     repeated = np.zeros(ranked.shape, dtype=bool)
     repeated[..., 1:] = ranked[..., 1:] == ranked[..., :-1]
     last = np.iinfo(ranked.dtype).max

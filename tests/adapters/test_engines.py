@@ -15,7 +15,7 @@ from spectheory.audit.run import Job, audit_sampler
 from spectheory.audit.stream import StreamAudit
 from spectheory.decoding.tabular import TabularModel
 from spectheory.distributions import residual, temper
-from spectheory.errors import InputError, MissingDependency
+from spectheory.errors import InputError, MissingDependency, SupportError
 from spectheory.verdict import inverse_transform
 
 ALPHA = 1e-6
@@ -215,6 +215,31 @@ def test_what_is_not_installed_is_named_with_the_command():
         Absent().load("no_such_engine")
     with pytest.raises(MissingDependency, match="no-such-engine"):
         Absent().version()
+
+
+def test_an_engine_whose_module_cannot_be_imported_is_not_called_missing():
+    with pytest.raises(MissingDependency, match=r"`numpy\.no_such_part` of `numpy` \d.*cannot"):
+        Reference().load("numpy.no_such_part")
+
+
+def test_siblings_without_replacement_need_as_many_tokens():
+    one = installed("economize-tree-distinct")
+    with pytest.raises(SupportError, match="`draft` has a law of 1 tokens"):
+        one(np.array([0.5, 0.3, 0.2]), np.array([1.0, 0.0, 0.0]), 100, 0)
+
+
+@dataclass(frozen=True)
+class OneHot(GreedyDrafts, Reference):
+    """Lossless, by drafts that are the draft's mode."""
+
+
+def test_greedy_drafts_are_not_held_to_the_acceptance_of_sampled_ones():
+    """The mode is accepted with 0.5, a draw of the draft would be with 0.6."""
+    target, hot = np.array([0.5, 0.5]), np.array([1.0, 0.0])
+    job = Job(target, np.array([0.9, 0.1]), ALPHA, 50_000)
+    assert not audit_sampler(OneHot(drafts=1), job).biased
+    _, accepted = OneHot(drafts=1)(target, hot, 50_000, 0)
+    assert abs(accepted.mean() - 0.5) < 5 * np.sqrt(0.25 / 50_000)
 
 
 def test_models_of_higher_order_and_missing_drafts_are_refused():

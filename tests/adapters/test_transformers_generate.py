@@ -12,6 +12,7 @@ from spectheory.adapters.transformers_generate import TransformersGenerate, exit
 from spectheory.audit.stream import StreamAudit
 from spectheory.decoding.tabular import TabularModel
 from spectheory.decoding.transformer import TransformerModel
+from spectheory.errors import InputError
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -117,3 +118,12 @@ def test_smollm2_drafted_by_its_own_layers(smollm2):
     shuffled = StreamAudit(1e-2)  # forty tokens are few
     shuffled.update(steps._replace(target=np.roll(steps.target, 1, axis=-1)))
     assert shuffled.report().biased
+
+
+def test_tables_without_context_are_decoded_and_longer_ones_refused():
+    one = TransformersGenerate(length=6)
+    flat = TabularModel([TARGET[0]]), TabularModel([DRAFT[0]])
+    assert next(one.decode(*flat, requests=1, steps=0, seed=0)).counts.sum() == 6
+    order_2 = TabularModel.random(2, 2, np.random.default_rng(0), exact=False)
+    with pytest.raises(InputError, match="order 0 or 1"):
+        next(one.decode(order_2, order_2, requests=1, steps=0, seed=0))

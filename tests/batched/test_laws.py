@@ -55,6 +55,13 @@ def test_one_pass_laws_are_those_of_the_definition(logits):
         assert (batched_laws.greedy(rows).dense().numpy() == defined(given, 0.0)).all()
 
 
+def test_a_nucleus_that_ends_between_ties():
+    """0.1 eight times is 0.7999999999999999 in a row of sums, so the ninth token is taken."""
+    for make in (batched_laws.from_logits, batched_laws.truncated):
+        kept = make(torch.zeros(1, 10), top_p=0.8).dense() > 0
+        assert kept.sum() == (distributions.top_p(np.full(10, 0.1), 0.8) > 0).sum() == 9
+
+
 def test_a_nucleus_wider_than_the_shortlist():
     logits = np.random.default_rng(0).normal(size=(2, 20_000)).astype(np.float32) * 0.1
     held = batched_laws.from_logits(torch.as_tensor(logits), top_p=0.95).dense().numpy()

@@ -108,6 +108,7 @@ def test_an_adapter(run, model, sources, tmp_path):
         (("--layers", "0,9"), "has layers 0 to 2"),
         (("--adapter", "4"), "has layers 0 to 2"),
         (("--rank", "4"), "`--rank` is of an adapter"),
+        (("--adapter", "2", "--layers=0,1"), "give it or `--layers`"),
         (("--follow", "--adapter", "2"), "`--adapter` stops inside the target"),
         (("--passes", "0"), "--passes"),
         (("--tokens", "29"), "`tokens` is 29; expected 1 to 28"),

@@ -10,12 +10,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 from spectheory.audit.continuous import audit_cdf, audit_transform
 from spectheory.audit.continuous_two_sample import audit_energy
 from spectheory.continuous.couple_optimal import OptimalCoupling, score_plan
-from spectheory.continuous.couple_ranks import RankCoupling
+from spectheory.continuous.couple_ranks import RankCoupling, _order_statistics
 from spectheory.continuous.couple_recursive import RecursiveCoupling
 from spectheory.continuous.couple_shift import residual_coordinate
 from spectheory.continuous.couple_thinning import ThinningCoupling
@@ -271,6 +271,27 @@ def test_best_ranks_are_no_worse_than_one_draft(name):
     assert RankCoupling().acceptance(pair, 2) > single - 2e-6
 
 
+def test_order_statistics_of_very_many_drafts():
+    """Their mean over the ranks is the draft's own density, and one rank is a Beta law."""
+    u = np.linspace(0, 1, 9)
+    found = _order_statistics(u, 1100)
+    np.testing.assert_allclose(found.mean(axis=1), 1.0, rtol=1e-9)
+    np.testing.assert_allclose(found[:, 500], beta(501, 600).pdf(u), rtol=1e-9, atol=1e-12)
+
+
+def test_ranks_of_identical_gaussians_in_the_plane():
+    pair = ContinuousPair(Gaussian([0.0, 1.0]), Gaussian([0.0, 1.0]))
+    middle = RankCoupling(weights=(0.0, 1.0, 0.0))
+    drawn = middle.draw(pair, DRAWS, np.random.default_rng(0), 3)
+    expected, n = middle.acceptance(pair, 3), DRAWS
+    assert 0.7 < expected < 0.9
+    # 5 standard deviations: false alarms below 1e-6, and 0.02 off is seen
+    assert abs((drawn.slot < 3).mean() - expected) < 5 * math.sqrt(0.25 / n)
+    for coordinate in (0, 1):
+        law = Gaussian(float(pair.target.mean[coordinate]))
+        assert not biased(law, drawn.sample[:, coordinate : coordinate + 1])
+
+
 # -- refusals --------------------------------------------------------------------------------
 
 
@@ -295,9 +316,24 @@ def test_refusals_say_why():
     assert coupling("rejection").draw(hidden, 5, rng).sample.shape == (5, 2)
     with pytest.raises(ShapeError, match=r"expected \(n, k, 1\)"):
         coupling("optimal").verify(PAIRS["shift"], np.zeros((3, 2, 2)), rng)
+    with pytest.raises(InputError, match="below the supremum"):
+        ThinningCoupling(log_bound=0.1).acceptance(PAIRS["narrower target"])
     with pytest.raises(InputError, match="not dominated"):
-        ThinningCoupling(log_bound=0.1).draw(PAIRS["narrower target"], 1000, rng)
+        ThinningCoupling(log_bound=0.1).draw(hidden, 1000, rng)
+    for bound in (np.nan, -1.0, np.inf):
+        with pytest.raises(InputError, match="`log_bound`"):
+            ThinningCoupling(log_bound=bound)
     with pytest.raises(InputError, match="law over 2 ranks"):
         RankCoupling(weights=(1.0,)).draw(PAIRS["shift"], 5, rng, 2)
+    with pytest.raises(InputError, match="law over 2 ranks"):
+        RankCoupling(weights=(np.nan, 0.5)).acceptance(PAIRS["shift"], 2)
     with pytest.raises(UnknownName, match="no coupling"):
         coupling("best")
+
+
+@pytest.mark.parametrize("key", [key for key in couplings() if hasattr(coupling(key), "verify")])
+def test_drafts_that_are_no_numbers_are_refused(key):
+    pair = PAIRS["narrower target" if key == "thinning" else "shift"]
+    for bad in (np.nan, np.inf):
+        with pytest.raises(InputError, match="`drafts` holds"):
+            coupling(key).verify(pair, np.array([[0.0], [bad]]), np.random.default_rng(0))

@@ -327,8 +327,58 @@ def test_path_laws_of_linear_chains(decay):
         (lambda: Gaussian(0.0).sample(3, 0), "seed"),
         (lambda: Gaussian([0.0, 0.0]).log_density(np.zeros((4, 3))), "expected"),
         (lambda: student(0.0), "expected numbers > 0"),
+        (lambda: linear_path(Gaussian([0.0, 3.0]), [(0.5, 1.0, 0.75)]), "expected one"),
     ],
 )
 def test_bad_input_is_named(make, complaint):
     with pytest.raises(InputError, match=complaint):
         make()
+
+
+@pytest.mark.parametrize("share", [1e-3, 1e-6, 1e-9, 1e-12, 1e-18, 1e-300])
+def test_exponentials_whose_rates_are_far_apart(share):
+    """``g (1 - log g)``, and ``(g log g)^2 / 2`` less, from the expansion in g."""
+    found = overlap(ContinuousPair(exponential(1.0), exponential(1 / share)))
+    logarithm = math.log(share)
+    expected = share * (1 - logarithm) - (share * logarithm) ** 2 / 2
+    rounding = 1e-12 + 2 * (share * logarithm) ** 2
+    assert found.value == pytest.approx(expected, rel=rounding)
+
+
+def test_scales_that_float64_runs_out_of_are_refused():
+    for one, two in (
+        (laplace(0.0, 1e200), laplace(0.0, 2e200)),
+        (student(3.0, 0.0, 1e160), student(3.0, 1.0, 1e160)),
+    ):
+        with pytest.raises(InputError, match="rescale the pair"):
+            overlap(ContinuousPair(one, two))
+
+
+def test_what_a_density_was_made_of_may_change_afterwards():
+    import torch
+
+    mean, covariance = np.zeros(2), np.array([[2.0, 0.5], [0.5, 1.0]])
+    first = Gaussian(mean, covariance)
+    mean += 1
+    covariance *= 3
+    expected = Gaussian(np.zeros(2), [[2.0, 0.5], [0.5, 1.0]])
+    assert overlap(ContinuousPair(first, expected)).value == pytest.approx(1)
+    with pytest.raises(ValueError, match="read-only"):
+        first.mean[0] = 1
+    moving = torch.zeros(2, dtype=torch.float64)
+    normals = torch.distributions.Normal(moving, torch.ones(2, dtype=torch.float64))
+    before = from_torch(torch.distributions.Independent(normals, 1))
+    moving.add_(1)
+    assert before.mean.tolist() == [0, 0]
+
+
+def test_torch_draws_leave_the_generators_of_gpus_alone(monkeypatch):
+    import torch
+
+    def seeded(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded)
+    density = TorchDensity(torch.distributions.Gumbel(0.0, 1.0))
+    one, two = (density.sample(3, np.random.default_rng(seed)) for seed in (0, 1))
+    assert (one != two).any()

@@ -102,6 +102,25 @@ def test_no_bias_without_a_factor_and_none_that_can_be_told_with_an_empty_residu
     assert np.isnan(factor_bias(0.0, 0.5).bias)
 
 
+@pytest.mark.parametrize(
+    ("gap", "factor", "bias"),
+    [(0.3, 0.1, 0.9), (0.08, 0.5, 0.5), (0.05, 0.5, 0.5), (1e-3, 0.2, 0.8), (1e-9, 0.5, 0.5)],
+)
+def test_rejections_that_hardly_ever_come_all_go_far_out(gap, factor, bias):
+    """Nearly all that is lost, a share 1 - f of the mass, is put behind a cut far out."""
+    found = factor_bias(gap, factor)
+    assert found.bias == pytest.approx(bias, rel=1e-4)
+    assert 0 <= found.residual_mass < 1e-6
+    ends = factor_law(np.array([-60.0, 0.0, 1e12]), gap, factor)
+    np.testing.assert_allclose(ends, [0, factor * norm.cdf(-gap), 1], atol=1e-9)
+
+
+def test_law_of_one_density():
+    x = np.array([-1.0, 0.5])
+    np.testing.assert_allclose(factor_law(x, 0.0, 2.0), norm.cdf(x))
+    assert np.isnan(factor_law(x, 0.0, 0.5)).all()
+
+
 @pytest.mark.parametrize(("gap", "factor"), [(-1.0, 1.0), (1.0, 0.0), (1.0, np.inf), (np.nan, 1.0)])
 def test_bad_factor(gap, factor):
     with pytest.raises(InputError, match="`factor`"):

@@ -106,5 +106,8 @@ def test_bad_input(pair, lynx):
         speculative_forecast(target, draft, lynx, 5, 0, rng)
     with pytest.raises(ShapeError, match="`series`"):
         LinearForecaster.fit(lynx[:6], 3)
+    for scale in (0.0, -1.0, np.nan):
+        with pytest.raises(InputError, match="`scale`"):
+            LinearForecaster(np.array([0.0, 1.0]), scale)
     with pytest.raises(InputError, match="`delay`"):
         ThresholdForecaster.fit(lynx, order=2, delay=3)

@@ -359,6 +359,11 @@ def test_bad_input():
         THREE[0].run(np.zeros((2, 3, 1)))
 
 
+def test_a_tape_of_integers_is_run_as_numbers():
+    one = chain([0.5], [0.0], [1.0])
+    assert one.run(np.array([[[0], [1]]])).tolist() == [[[0.5], [1.0]]]
+
+
 def test_quadrature_helper_agrees_with_scipy():
     p, q = norm(0.3, 1.0), norm(0.0, 1.7)
     value, _ = integrate.quad(lambda x: min(p.pdf(x), q.pdf(x)), -12, 12, limit=400, epsabs=1e-10)

@@ -58,6 +58,8 @@ def test_best_block_is_the_best():
         (lambda: truncating_speed_up(0.5, 0, 0.1), "block"),
         (lambda: in_place_speed_up(4, -0.1), "cost"),
         (lambda: implied_cost(0.0, 4), "speed_up"),
+        (lambda: implied_cost(5.0, 4), "speed_up"),
+        (lambda: implied_cost(np.nan, 4), "speed_up"),
     ],
 )
 def test_bad_input(call, name):

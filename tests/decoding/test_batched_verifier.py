@@ -1,6 +1,7 @@
 """Decoding with batched verification emits the text of the definitions, request by request."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -176,6 +177,16 @@ def test_a_tree_remembers_what_its_laws_were_made_of(llamas):
     np.testing.assert_allclose(made.dense(), [tree.laws[node] for node in nodes], rtol=1e-12)
 
 
+def test_a_nucleus_is_handed_on_as_the_drafts_were_drawn_from_it(llamas):
+    scheme, sampling = IndependentDrafts(), Sampling(1.0, top_p=0.8)
+    job = DraftJob([0, 3, 5], (2,), sampling, Tape(0), 0)
+    [tree] = ModelDraft(llamas[1]).open(1).propose([job], scheme)
+    [node] = tree.laws
+    rows, row, left = tree.origin(node)
+    assert left.top_p is None
+    np.testing.assert_array_equal(rows.law(row, left), tree.laws[node])
+
+
 class Reused(BatchedRule):
     """Wrong on purpose: the uniform that decided the first draft decides all that follows."""
 
@@ -209,6 +220,13 @@ def test_the_executor_is_chosen_by_where_the_target_runs(tabular, llamas):
         "k_seq, batched", "k_seq", "k_seq, batched",
     ]  # fmt: skip
     assert Decoder(llamas[0], rule="threshold").verifier.name == "threshold"  # has no executor
+
+
+def test_nothing_batched_runs_without_float64():
+    there = SimpleNamespace(module=SimpleNamespace(device=torch.device("mps")))
+    assert verifier_for("k_seq", there).name == "k_seq"
+    with pytest.raises(InputError, match="no float64"):
+        verifier_for("k_seq", there, "batched")
 
 
 @pytest.mark.parametrize(

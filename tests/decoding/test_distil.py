@@ -202,6 +202,10 @@ def test_texts_follow_the_prompts_and_do_not_depend_on_where_a_run_stopped(
         generated(target, replace(corpus, seed=1), tmp_path / "cut")
     with pytest.raises(UnknownName, match=r"no prompt set `a\.text`"):
         generated(target, replace(corpus, sources=("a.text",)), tmp_path / "mistyped")
+    file = Path(corpus.sources[0])
+    file.write_text(file.read_text()[::-1])
+    with pytest.raises(InputError, match=r"texts from prompts that .* do not give any more"):
+        generated(target, corpus, tmp_path / "cut")
     assert not (tmp_path / "mistyped").exists()
 
 
@@ -288,8 +292,10 @@ def test_a_drafter_behind_copies_reads_what_was_copied(target, sources, tmp_path
 def test_plans_and_folders_that_do_not_fit(target, sources, tmp_path):
     out = tmp_path / "out"
     short = plan(sources, training=Training(3))
+    roundabout = str(tmp_path / short.corpus.sources[0])
     for changes, reason in (
         ({"held_out": short.corpus}, "trained on and held out"),
+        ({"held_out": replace(short.held_out, sources=(roundabout,))}, "trained on and held out"),
         ({"tokens": 258}, "`tokens` is 258; expected 1 to 257"),
         ({"batch": 0}, "`batch`, `steps` are 0, 3"),
         ({"loss": "l2"}, "no loss `l2`"),

@@ -283,6 +283,19 @@ def test_the_drafter_that_comes_with_the_package(smollm2):
     assert card["target"] == "smollm2"
 
 
+def test_a_draft_model_is_read_in_the_target_s_type(tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from tests.decoding.tiny_drafter import tiny
+
+    target = tiny()
+    target.module.save_pretrained(tmp_path)
+    target.tokenizer.save_pretrained(tmp_path)
+    for dtype in (torch.float32, torch.bfloat16):
+        target.module.to(dtype)
+        assert draft_source(str(tmp_path), target).model.module.dtype == dtype
+
+
 @pytest.mark.parametrize("name", ["lookup:x", "copy:a.txt", "none:1x", "ngram:four", "lookup:-3"])
 def test_misspelt_parameters_are_no_other_source(name):
     pytest.importorskip("torch")

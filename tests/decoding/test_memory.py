@@ -1,3 +1,4 @@
+import json
 import re
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ psutil = pytest.importorskip("psutil")
 from spectheory.decoding import memory  # noqa: E402
 from spectheory.decoding.memory import CONTROL_GROUPS, available_bytes, weight_bytes  # noqa: E402
 from spectheory.decoding.transformer import TransformerModel  # noqa: E402
+from spectheory.errors import SourceUnavailable  # noqa: E402
 from tests.decoding.tiny_drafter import tiny  # noqa: E402
 
 
@@ -41,6 +43,25 @@ def test_quantised_weights_stay_as_they_are(tmp_path):
     tensors = {"scales": torch.ones(3, 5), "packed": torch.ones(7, dtype=torch.uint8)}
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
     assert weight_bytes(tmp_path, itemsize=2) == 2 * 15 + 7
+
+
+def test_weights_in_two_forms_count_once(folder):
+    needed = weight_bytes(folder, 4)
+    (folder / "consolidated.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    assert weight_bytes(folder, 4) == needed
+    (folder / "model.safetensors").rename(folder / "part-1.safetensors")
+    index = {"weight_map": {"a": "part-1.safetensors", "b": "part-1.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert weight_bytes(folder, 4) == needed
+
+
+@pytest.mark.parametrize(
+    "content", [b"version https://git-lfs.github.com/spec/v1\n", b"\x04" + bytes(7) + b"{no}"]
+)
+def test_files_that_hold_no_weights_are_not_taken_for_memory(folder, content):
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(SourceUnavailable, match=re.escape(str(folder))):
+        TransformerModel.from_folder(folder, device="cpu")
 
 
 def test_weights_without_room_are_refused_before_they_are_read(folder, monkeypatch):

@@ -266,3 +266,20 @@ def test_a_model_is_tried_once(monkeypatch):
     for _ in range(2):
         model.session(3)
     assert len(passes) == 2
+
+
+def test_models_with_two_sets_of_angles_stay_within_the_first():
+    """The longer set turns all positions of a pass, cached keys stay as the first turned them."""
+    factors = {"short_factor": [1.0] * 4, "long_factor": [8.0] * 4}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 8}
+    config = transformers.Phi3Config(
+        **SIZES, pad_token_id=0, original_max_position_embeddings=8, rope_parameters=rope | factors
+    )
+    model = TransformerModel(transformers.Phi3ForCausalLM(config), tokenizer=None, name="phi3")
+    assert model.context == 8
+    session = model.session(1)
+    session.extend([Nodes.chain(TEXT[:7], 1)])
+    session.keep([range(7)])
+    [rows] = session.extend([Nodes.chain(TEXT[7:8], 1)])
+    close(rows.logits[0], alone(model, *TEXT[:8]))
+    assert built("llama").context == 600

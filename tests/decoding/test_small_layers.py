@@ -82,6 +82,18 @@ def test_small_passes_of_a_layer_say_what_its_own_say(family, settings, monkeypa
         ("Granite", {"residual_multiplier": 0.5}),
         ("Gemma", {"head_dim": 8}),
         ("Qwen3", {"head_dim": 8}),
+        (
+            "Ministral3",
+            {
+                "head_dim": 8,
+                "rope_parameters": {
+                    "rope_type": "default",
+                    "rope_theta": 1e4,
+                    "llama_4_scaling_beta": 0.5,
+                    "original_max_position_embeddings": 4,
+                },
+            },
+        ),
     ],
 )
 def test_other_kinds_of_layers_stay_as_they_are(family, settings):

@@ -252,6 +252,15 @@ def test_evidence_gap_of_a_model_with_itself_is_zero(samplers, labels, reference
         evidence_gap(target, Sampler(target.model, Sampling(0.1)), reference, labels, generator())
 
 
+def test_evidence_is_in_nats_at_any_temperature(samplers, labels, reference):
+    """Means do not depend on the temperature, so bounds differ as its square says."""
+    gaps = []
+    for temperature in (1.0, 2.0):
+        pair = (Sampler(one.model, Sampling(0.2, temperature)) for one in samplers)
+        gaps.append(evidence_gap(*pair, reference[:5], labels[:5], generator()))
+    np.testing.assert_allclose(gaps[0], 4 * gaps[1], rtol=1e-9)
+
+
 def test_counts_add_up(samplers):
     labels = np.arange(40) % 10
     made = generate(*samplers, labels, SharedNoise(), generator(), block=4, prefill=3)
@@ -309,6 +318,18 @@ def test_frechet_distance_of_known_gaussians():
     assert frechet_distance(x, y) == pytest.approx(1 + 1 + 0.25, abs=0.02)
     with pytest.raises(ShapeError, match="features"):
         frechet_distance(x, y[:, :2])
+
+
+def test_rows_are_dealt_within_their_labels():
+    """Two clouds far apart, half of each set in either: only a dealing by label sees the shift."""
+    labels, rng = np.arange(40) % 2, generator(3)
+    one, two = (rng.normal(size=(40, 2)) + 20 * labels[:, None] * [1, 0] for _ in range(2))
+    moved = two + np.array([0.0, 1.5])
+    assert frechet_test(one, moved, 199, generator(), labels=labels).p_value <= 0.02
+    assert frechet_test(one, moved, 199, generator()).p_value > 0.05
+    assert frechet_test(one, two, 199, generator(), labels=labels).p_value > 0.005
+    with pytest.raises(ShapeError, match="`labels` has 39 rows"):
+        frechet_test(one, two, 9, generator(), labels=labels[1:])
 
 
 def test_features_keep_most_of_the_variance():

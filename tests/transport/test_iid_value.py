@@ -170,3 +170,14 @@ def test_refusals():
         iid_optimum(np.array([Fraction(1, 2)] * 2), np.array([Fraction(1, 2)] * 2), 2)
     with pytest.raises(DistributionError, match="float16"):
         iid_optimum(law.astype(np.float16), law, 2)
+
+
+def test_the_witness_of_laws_in_float32():
+    """Two ratios in one bin: 42/40 divides to less in float32 than in float64."""
+    target = np.array([150, 8, 42, 824], np.float32) / 1024
+    draft = np.array([509, 8, 40, 467], np.float32) / 1024
+    optimum = iid_optimum(target, draft, 2)
+    inside = optimum.witness_set(target, draft)
+    bound = 1 + target[inside].sum(dtype=float) - draft[inside].sum(dtype=float) ** 2
+    assert bound == pytest.approx(optimum.value, abs=1e-12)
+    assert inside.tolist() == [True, True, False, False]

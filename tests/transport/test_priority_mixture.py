@@ -126,6 +126,14 @@ def test_bad_input_is_named():
         PriorityMixture.of(q, q, 2, "iid", np.array([[0, 0, 1]]), np.ones(1))
     with pytest.raises(DistributionError, match="weights"):
         PriorityMixture.of(q, q, 2, "iid", np.array([[0, 1, 2]]), np.array([0.5]))
+    two, slots = np.array([0.5, 0.5]), np.array([[0.5, 0.5], [0.9, 0.1]])
+    for target, draft, k, kind, reason in (
+        (two, np.array([[0.5, 0.0], [0.5, 0.5]]), 2, DistributionError, "draft"),
+        (np.array([0.5, np.nan]), slots, 2, DistributionError, "target"),
+        (two, slots, 3, ShapeError, "3"),
+    ):
+        with pytest.raises(kind, match=reason):
+            PriorityMixture.of(target, draft, k, "heterogeneous", np.array([[0, 1]]), np.ones(1))
     with pytest.raises(ImpossibleDraft, match="tokens 0 to 2"):
         PriorityMixture.solve(q, q, 2).verdict(np.array([0, 3]))
 

@@ -121,3 +121,16 @@ def test_size_guard_gives_the_count_and_another_solver(monkeypatch):
         monkeypatch.setattr(solver, "EDGE_LIMIT", 8)
         with pytest.raises(TooLarge, match=f"6 draft sets give 9 .*{other}"):
             solver.solve(problem)
+
+
+def test_tokens_of_any_integer_type():
+    """The largest token of a type is a token."""
+    half = np.array([0.5, 0.5])
+    target = np.zeros(128)
+    target[[0, 127]] = 0.5
+    for kind in (np.int8, np.uint8, np.uint16, np.int64):
+        problem = TransportProblem.of(target, (np.array([[0], [127]], kind), half))
+        assert problem.sets.tolist() == [[0], [127]]
+        assert linear_program.solve(problem).value == pytest.approx(1)
+    with pytest.raises(ImpossibleDraft, match="float64"):
+        TransportProblem.of(target, (np.array([[0.0], [127.0]]), half))
