@@ -103,11 +103,11 @@ def exponentials(rate: float, other: float) -> float:
     low, high = sorted((rate, other))
     if low == high:
         return 0.0
-    log_share = math.log(low) - math.log(high)
-    share = math.exp(log_share)
+    share = low / high
     if share < 1e-20:  # g (1 - log g), but for terms of g^2
+        log_share = math.log(low) - math.log(high)
         return log_share + math.log1p(-log_share)
-    log_power = share / (1 - share) * log_share
+    log_power = share / (1 - share) * math.log(share)
     if share < 0.5:
         return math.log(-math.expm1(log_power + math.log1p(-share)))
     return math.log1p(-math.exp(log_power) * (1 - share))

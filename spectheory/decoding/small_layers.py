@@ -22,7 +22,6 @@ from spectheory.kernels.small_layer import outputs, queries
 TOLERANCE = 1e-3
 """Largest gap, relative to the largest number, to what a layer adds to its inputs itself."""
 
-
 FAR = 1 << 20
 """First position at which a layer is tried: one that scales by positions does so far out."""
 
