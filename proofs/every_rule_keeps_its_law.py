@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import fields
 
 import numpy as np
 
@@ -51,14 +51,14 @@ ELSEWHERE = {
 """The theorem of each rule that is set up by bisection or optimisation."""
 
 
-@dataclass(frozen=True)
-class TypicalAtAnyThreshold(Typical):
-    """Typical acceptance with its entropy threshold left open."""
+def at_threshold(rule: Typical, threshold: Quantity) -> Typical:
+    """The rule, or one derived from it, with a variable in place of its entropy threshold."""
 
-    threshold: Quantity | None = None
+    def of_any(_: Typical, target: Array) -> Array:
+        return target * 0 + threshold
 
-    def _threshold(self, target: Array) -> Array:
-        return target * 0 + self.threshold
+    open_ended: type[Typical] = type(type(rule).__name__, (type(rule),), {"_threshold": of_any})
+    return open_ended(**{field.name: getattr(rule, field.name) for field in fields(rule)})
 
 
 def cases(candidates: Iterable[VerificationRule]) -> Iterator[tuple[VerificationRule, str, int]]:
@@ -83,7 +83,6 @@ def tokens(rule: VerificationRule, key: str, k: int) -> int:
 def prove(rule: VerificationRule, key: str, k: int) -> int:
     """Prove one case; how many regions the laws fall into."""
     per_slot = k if scheme(key).per_slot else 1
-    free = isinstance(rule, Typical)
     if hasattr(rule, "groups") or hasattr(rule, "neighbours"):
         named = None
     else:
@@ -94,7 +93,7 @@ def prove(rule: VerificationRule, key: str, k: int) -> int:
         draft = np.stack(laws) if scheme(key).per_slot else laws[0]
         if scheme(key).distinct and sum(mass > 0 for mass in draft) < k:
             return  # refused by the scheme: too few tokens to draw from
-        using = TypicalAtAnyThreshold(threshold=arguments[-1]) if free else rule
+        using = at_threshold(rule, arguments[-1]) if isinstance(rule, Typical) else rule
         tuples, chance = drafts_of(scheme(key), draft, k)
         verdict = using._verdict(target[None], draft[None], tuples)
         law = np.sum(verdict.law() * chance[:, None], axis=0)
@@ -105,9 +104,8 @@ def prove(rule: VerificationRule, key: str, k: int) -> int:
                 f"at token {token}"
             )
 
-    return for_all_laws(
-        tokens(rule, key, k), statement, 1 + per_slot, ("t",) if free else (), named
-    )
+    free = ("t",) if isinstance(rule, Typical) else ()
+    return for_all_laws(tokens(rule, key, k), statement, 1 + per_slot, free, named)
 
 
 def verify(candidates: Iterable[VerificationRule] | None = None) -> Checked:

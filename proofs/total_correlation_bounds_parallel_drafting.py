@@ -75,7 +75,7 @@ def in_intervals(seed: int = 0) -> None:
             iv.mpf(0),
         )
         distance = _interval(total_variation(joint, product))
-        assert (2 * distance**2).b <= correlation.b, f"the bound fails for {joint}"
+        assert (2 * distance**2).b <= correlation.a, f"the bound fails for {joint}"
 
 
 def verify(rule: VerificationRule | None = None) -> Checked:

@@ -21,12 +21,13 @@ import numpy as np
 from spectheory.audit.stream import StreamAudit
 from spectheory.audit.stream_report import StreamReport
 from spectheory.audit.stream_steps import Steps
-from spectheory.cli.bench_run import prompt_within
+from spectheory.cli.bench_run import Prompt, prompt_within
 from spectheory.cli.journal import Journal
 from spectheory.decoding.progress import progress
 from spectheory.decoding.prompts import nested, prompts
 from spectheory.decoding.registry import load
 from spectheory.decoding.sampling import Sampling
+from spectheory.errors import InputError
 
 TABLE = Path(__file__).parent / "tables" / "bench_streams.md"
 ALPHA = 1e-4
@@ -37,37 +38,57 @@ CONTROLS = (0.9, 0.95)
 
 
 class Text(NamedTuple):
-    """What a configuration emitted behind a prompt."""
+    """What a configuration emitted behind a prompt.
+
+    Attributes:
+        configuration: draft, rule and tree.
+        prompt: see `Prompt.key`.
+        tokens: those emitted.
+    """
 
     configuration: str
-    prompt: str
+    prompt: list[str]
     tokens: list[int]
 
 
 def texts(journal: Path) -> tuple[dict[str, Any], list[Text]]:
-    """Settings of a run, and the texts that our decoder sampled at temperature 1."""
-    settings, found = dict[str, Any](), []
-    for key, value in Journal(journal).items():
-        kind, settings, _, *what = json.loads(key)
-        if kind != "cell":
-            continue
+    """Settings of the last run in a journal, and what our decoder sampled in it at temperature 1.
+
+    Earlier runs have texts of the same seeds: what is read twice is no evidence twice.
+
+    Raises:
+        InputError: a journal without texts.
+    """
+    entries = [(json.loads(key), value) for key, value in Journal(journal).items()]
+    cells = [(key, value) for key, value in entries if key[0] == "cell"]
+    if not cells:
+        raise InputError(f"{journal} holds no texts of `spectheory bench decode`")
+    run, found = cells[-1][0][1:3], []
+    for (_, settings, versions, *what), value in cells:
         (draft, rule, _, temperature, _), _, tree, prompt = what
-        if temperature == 1:
+        if temperature == 1 and [settings, versions] == run:
             name = f"{draft} {rule} {'-'.join(map(str, tree))}" if tree else "plain"
             found.append(Text(name, prompt, value["tokens"]))
-    return settings, found
+    return run[0], found
 
 
 def audit(settings: dict[str, Any], found: Sequence[Text]) -> dict[str, StreamReport]:
-    """A report for each configuration, and for each control."""
+    """A report for each configuration, and for each control.
+
+    Raises:
+        InputError: the prompts of the run are not those that the model's tokenizer makes now.
+    """
     target = load(settings["target"])
     audits: dict[str, StreamAudit] = defaultdict(lambda: StreamAudit(ALPHA))
     with progress("texts", len(found)) as show:
         for done, text in enumerate(found, 1):
-            kind, rank = text.prompt.rsplit(" ", 1)
+            name = text.prompt[0]
+            kind, rank = name.rsplit(" ", 1)
             every = prompts(kind)
             whole = every[nested(len(every))[int(rank)]]
             prompt = prompt_within(whole, target, settings["longest"], settings["chat"])
+            if Prompt(name, 0, prompt).key != text.prompt:
+                raise InputError(f"prompt {name} of the journal is not the one that there is now")
             read = np.array([*prompt, *text.tokens[:-1]])
             logits = target.logits(read)[len(prompt) - 1 :]
             for name, temperature in _readings(text.configuration):

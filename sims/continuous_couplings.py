@@ -110,7 +110,7 @@ def measure(config: Config, name: str, key: str, k: int) -> dict[str, Any]:
         "optimum": optimal_acceptance(ratio_law(pair), k),
         "exact": exact,
         "measured": measured,
-        "error": math.sqrt(measured * (1 - measured) / config.draws),
+        "error": _error(measured if math.isnan(exact) else exact, config.draws),
         "proposals": float(drawn.proposals.mean()),
         "output": output.p_bound,
         "output_distance": output.upper,
@@ -159,11 +159,19 @@ def render(config: Config, rows: list[tuple[tuple[str, str, int], dict[str, Any]
     return "\n".join([*lines, "", versions, ""])
 
 
+def _error(rate: float, draws: int) -> float:
+    """Standard error of a share; at the exact rate, as none at a measured 0 or 1 would be far."""
+    return math.sqrt(max(0.0, rate * (1 - rate)) / draws)
+
+
 def _score(row: dict[str, Any]) -> float | None:
-    """Standard errors between measured and exact acceptance; None where there is no error."""
-    if row["error"] == 0 or math.isnan(row["exact"]):
+    """Standard errors between measured and exact acceptance; None where the latter is not known."""
+    if math.isnan(row["exact"]):
         return None
-    return float((row["measured"] - row["exact"]) / row["error"])
+    difference = row["measured"] - row["exact"]
+    if row["error"] == 0:
+        return math.copysign(math.inf, difference) if difference else 0.0
+    return float(difference / row["error"])
 
 
 def main() -> None:

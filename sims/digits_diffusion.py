@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import ks_2samp
 from scipy.stats import t as student
 
-from sims.runner import SHIPPED, save
+from sims.runner import SHIPPED, save, source_digest
 from spectheory.continuous.path_independent import IndependentPaths
 from spectheory.continuous.path_published import CSpDPublished
 from spectheory.continuous.path_reflection import StepwiseReflection
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 KEPT = Path("out/digits_diffusion")
 TABLE = SHIPPED / "digits_diffusion.md"
+SOURCES = ("*.py", "continuous/*.py", "digits/*.py")
+"""Parts of `spectheory` that cells are measured with."""
 
 
 @dataclass(frozen=True)
@@ -239,10 +241,14 @@ def samplers(seed: int, floor: float, temperature: float = 1.0) -> tuple[Sampler
 
 
 def remembered(folder: Path, key: Any, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The result of an earlier run with that key and these weights, or a new one, kept whole."""
+    """The result of an earlier run with that key, these weights and this source, or a new one.
+
+    It is kept whole.
+    """
     from spectheory.digits.weights import pinned
 
-    what = json.dumps([key, pinned("diffusion-")], sort_keys=True)
+    source = source_digest("digits_diffusion", SOURCES)
+    what = json.dumps([key, pinned("diffusion-"), source], sort_keys=True)
     digest = hashlib.sha256(what.encode()).hexdigest()
     path = folder / f"{digest[:20]}.json"
     if path.exists():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sims.runner import SHIPPED, save
+from sims.runner import SHIPPED, save, source_digest
 from spectheory.decoding.fixed_length import Generated, plain_decode, speculative_decode
 from spectheory.decoding.jacobi import jacobi_decode
 from spectheory.decoding.local_resample import local_decode
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 KEPT = Path("out/digits_vq")
 TABLE = SHIPPED / "digits_vq.md"
+SOURCES = ("*.py", "decoding/*.py", "digits/*.py", "verification/*.py")
+"""Parts of `spectheory` that images are drawn with."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,10 @@ def draw(method: Method, config: Config, pair: CodePair) -> Generated:
 
 
 def kept(method: Method, config: Config, pair: CodePair) -> Generated:
-    """`draw`, from the disk if it was finished before with these weights."""
+    """`draw`, from the disk if it was finished before with these weights and this source."""
     from spectheory.digits.weights import pinned
 
-    key = repr((asdict(config), method, pinned("vq-")))
+    key = repr((asdict(config), method, pinned("vq-"), source_digest("digits_vq", SOURCES)))
     path = KEPT / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         with np.load(path) as saved:
@@ -226,7 +228,7 @@ def markdown(table: polars.DataFrame, config: Config) -> str:
         f"guesses a window, seed {config.seed}. z compares the target's log-likelihood of the "
         "images with that of plain ones; the Frechet distance (principal components of pixels) is "
         f"to plain images, its p-value from {config.splits} permutations (conservative: all sets "
-        "hold each digit equally often, which permuted sets do not).",
+        "hold each digit equally often, which permuted sets do not). ±: one standard error.",
         "",
         "| decoder | rule | output law | tokens a call | draft calls | z | Frechet | p-value |",
         "|---|---|---|--:|--:|--:|--:|--:|",

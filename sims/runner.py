@@ -30,6 +30,9 @@ SOURCES = (
 )
 """Parts of `spectheory` that the cells of a sweep are computed with."""
 
+ALL = ("**/*.py", "sims/*.py")
+"""Everything: what a table says of the source that it was made with."""
+
 AUDIT = (*SOURCES, "audit/*.py", "sims/bench.py")
 """Those that audits on synthetic laws are computed with."""
 
@@ -98,11 +101,13 @@ def file_name(sim: str, config: Any) -> str:
 def save(table: polars.DataFrame, sim: str, config: Any, folder: Path, **about: str) -> Path:
     """Write the table as Parquet, named by its configuration, which stands in its metadata.
 
-    The metadata holds config, seed, versions and whatever else is given about the run, as text.
+    The metadata holds config, seed, versions, a digest of the source and whatever else is given
+    about the run, as text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     packages = ("spectheory", "numpy", "scipy", "polars", "numba", "joblib")
     metadata = {"config": repr(config), "seed": str(getattr(config, "seed", "none"))} | about
+    metadata["source"] = source_digest(sim, ALL)
     metadata |= {"python": platform.python_version()} | {name: version(name) for name in packages}
     path = folder / file_name(sim, config)
     partial = path.with_suffix(".part")

@@ -116,6 +116,8 @@ def folder(smollm2, tmp_path_factory):
 def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(
     run, folder, tmp_path, monkeypatch
 ):
+    from spectheory.decoding.transformer import TransformerModel
+
     out = tmp_path / "bench"
     arguments = (*COMMAND, "--target", folder, "--out", out, "--json")
     document = run(*arguments).document
@@ -166,6 +168,22 @@ def test_a_run_reports_every_configuration_and_goes_on_where_it_stopped(
     ours = [e for e in entries if e["temperature"] and not e["name"].startswith("transformers")]
     assert len(sampled) == 2 * len(ours)
     assert {len(text.tokens) for text in sampled} == {8}
+    target = TransformerModel.from_folder(folder)
+    monkeypatch.setattr(bench_streams, "load", lambda _: target)
+    reports = bench_streams.audit(settings, sampled)
+    assert not any(report.impossible for report in reports.values())
+    elsewhere = [text._replace(prompt=[text.prompt[0], "other"]) for text in sampled]
+    with pytest.raises(InputError, match="is not the one that there is now"):
+        bench_streams.audit(settings, elsewhere)
+    # An earlier run with other packages, and one that only measured latencies.
+    earlier = path.read_text().replace('\\"torch\\": \\"', '\\"torch\\": \\"old ')
+    latency = next(line for line in path.read_text().splitlines() if "latency" in line)
+    later = latency.replace('\\"longest\\": ', '\\"longest\\": 9')
+    assert earlier != path.read_text()
+    assert later != latency
+    both = tmp_path / "both.jsonl"
+    both.write_text(f"{earlier}{path.read_text()}{later}\n")
+    assert bench_streams.texts(both) == (settings, sampled)
 
     def cut_off(entries, title, path):
         path.write_bytes(b"%P")

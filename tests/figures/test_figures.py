@@ -72,6 +72,18 @@ def test_table_is_kept_with_its_configuration(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_table_of_other_source_is_said_to_be(tmp_path, monkeypatch, capsys):
+    from sims.canonical_figure_2 import Config
+
+    first = _tables.table("canonical_figure_2", Config(steps=2), tmp_path)
+    capsys.readouterr()
+    _tables.table("canonical_figure_2", Config(steps=2), tmp_path)
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(_tables, "source_digest", lambda *_: "other")
+    assert _tables.table("canonical_figure_2", Config(steps=2), tmp_path).equals(first)
+    assert "made by other source code" in capsys.readouterr().err
+
+
 def test_killed_simulation_leaves_no_table(tmp_path, monkeypatch):
     sim = importlib.import_module("sims.canonical_figure_2")
 

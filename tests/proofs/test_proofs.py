@@ -27,6 +27,7 @@ from spectheory.verification.k_seq import KSeq
 from spectheory.verification.lantern import Lantern
 from spectheory.verification.rule import Rates, rules
 from spectheory.verification.token_groups import Neighbourhoods
+from spectheory.verification.typical import Typical
 from tests.biased_rules import (
     BIASED,
     AcceptanceOverstated,
@@ -89,6 +90,34 @@ LAW_IS_RIGHT = (AcceptUniformReused, AcceptanceOverstated)
 def test_no_biased_rule_passes_the_proof_of_its_law(rule):
     with pytest.raises(AssertionError, match="output law differs from the declared one"):
         theorems()["every_rule_keeps_its_law"].verify([rule])
+
+
+@dataclass(frozen=True)
+class TypicalFallsBackOnTheDraft(Typical):
+    """The draft is drawn again where none is accepted."""
+
+    def _verdict(self, target: Array, draft: Array, drafts: Array) -> Verdict:
+        right = super()._verdict(target, draft, drafts)
+        return Verdict(drafts, right.accept, target * 0 + draft)
+
+
+def test_a_rule_derived_from_typical_is_proved_itself():
+    with pytest.raises(AssertionError, match="output law differs from the declared one"):
+        theorems()["every_rule_keeps_its_law"].verify([TypicalFallsBackOnTheDraft()])
+
+
+def test_intervals_that_hold_the_bound_prove_nothing(monkeypatch):
+    theorem = theorems()["total_correlation_bounds_parallel_drafting"]
+    theorem.in_intervals()
+
+    def wide(value):
+        from mpmath import iv
+
+        return iv.mpf([float(value) * 0.8, float(value) * 1.2])
+
+    monkeypatch.setattr(theorem, "_interval", wide)
+    with pytest.raises(AssertionError, match="the bound fails"):
+        theorem.in_intervals()
 
 
 @pytest.mark.parametrize("rule", [RatioInverted(), ResidualIsTarget()])

@@ -39,6 +39,14 @@ def test_a_cell_that_was_cut_off_is_measured_again(tmp_path):
     assert remembered(tmp_path, "other", lambda: {"value": 2}) == {"value": 2}
 
 
+def test_a_cell_of_other_source_is_measured_again(tmp_path, monkeypatch):
+    found = []
+    for digest in ("one", "one", "two"):
+        monkeypatch.setattr(digits_diffusion, "source_digest", lambda *_, digest=digest: digest)
+        found.append(remembered(tmp_path, "key", lambda: {"value": len(found)})["value"])
+    assert found == [0, 0, 2]
+
+
 def test_interval_over_seeds():
     values = [0.1, 0.2, 0.4]
     low, high = student.interval(0.95, 2, np.mean(values), np.std(values, ddof=1) / np.sqrt(3))

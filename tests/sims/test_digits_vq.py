@@ -60,6 +60,15 @@ def test_methods_are_drawn_again_with_another_rule_of_that_name(tmp_path, monkey
     assert len(drawn) == 4
 
 
+def test_methods_are_drawn_again_by_other_source(tmp_path, monkeypatch):
+    config, pair = digits_vq.Config(images=2), load_code_pair()
+    drawn = draws(monkeypatch, tmp_path)
+    for digest in ("one", "one", "two"):
+        monkeypatch.setattr(digits_vq, "source_digest", lambda *_, digest=digest: digest)
+        digits_vq.kept(digits_vq.Method("draft", rule("judge"), "judge"), config, pair)
+    assert len(drawn) == 2
+
+
 def draws(monkeypatch, folder):
     """Methods that are drawn from here on, each kept in the folder."""
     found, draw = [], digits_vq.draw
