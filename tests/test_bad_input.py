@@ -129,6 +129,16 @@ CASES = {
         errors.ShapeError,
         "3 slot laws but `drafts` has 2 slots",
     ),
+    "slot laws and k differ": (
+        lambda: rule("naive").rates(P, np.stack([Q, Q, Q]), 2, "heterogeneous"),
+        errors.ShapeError,
+        r"expects \(\.\.\., 2, V\): one law for each of k = 2 slots",
+    ),
+    "positions taken for slot laws": (
+        lambda: rule("rejection").rates(np.stack([P] * 4), np.stack([Q] * 4), 1, "heterogeneous"),
+        errors.ShapeError,
+        "one law for each of k = 1 slots",
+    ),
     "one law a slot where there is one law": (
         lambda: rule("k_seq").verdict(P, np.stack([Q, Q]), np.array([0, 1])),
         errors.SchemeMismatch,

@@ -95,7 +95,9 @@ def sign_test(
         draws=draws,
         alpha=alpha,
         # The chance at which `critical` or more heads come with probability POWER.
-        smallest=float(2 * beta.ppf(POWER, critical, trials - critical + 1) - 1),
+        smallest=float(2 * beta.ppf(POWER, critical, trials - critical + 1) - 1)
+        if critical <= trials
+        else None,
         upper=float(2 * beta.ppf(1 - alpha, right + 1, trials - right) - 1)
         if right < trials
         else 1.0,

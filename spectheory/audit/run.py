@@ -82,6 +82,11 @@ class Job:
             if law is not None:
                 rows = np.atleast_2d(np.asarray(law, dtype=np.float64))
                 object.__setattr__(self, name, rows)
+        if self.acceptance is not None and np.size(self.acceptance) not in (1, len(self.target)):
+            raise ShapeError(
+                f"`acceptance` has {np.size(self.acceptance)} entries and `target` "
+                f"{len(self.target)} positions; expected one number, or one a position"
+            )
         if self.max_draws < len(self.target):
             raise InputError(
                 f"`max_draws` is {self.max_draws} and `target` has {len(self.target)} positions; "

@@ -12,7 +12,8 @@ compute the laws.
 ``prompt``: tokens before the request's first step, on that step's line; only a model reads it.
 ``batch``, ``expected``: the engine's batch size in that step, and the mean number of tokens that
 such a step emits under the claimed rule, given the text before it: over the numbers of drafts too
-where the drafter may stop. Optional; all lines or none.
+where the drafter may stop, and of a step that the end of a text may cut, the mean of what is left.
+Optional; all lines or none.
 
 A law is a list of V probabilities, or ``{"ids": [..], "logprobs": [..]}``, natural logarithms of
 the most probable tokens; all other tokens then count as one. Which ids are listed must follow from
@@ -24,7 +25,8 @@ leaves nothing to all other tokens is taken to be rounded, not to rule them out.
 
 Best are the laws that the engine's own sampler saw. Laws of another forward pass (a model given
 here, another batch shape) differ by the model's rounding; a long audit sees that too, and cannot
-tell it from a biased sampler.
+tell it from a biased sampler. Where they are cut off, by top-k, top-p or temperature 0, rounding
+may leave out a token that the engine had, and one such token is evidence enough.
 """
 
 from __future__ import annotations
@@ -173,6 +175,11 @@ class StreamFile:
         """Write the laws that lines do not carry: one pass of the model a request."""
         wanted: dict[str, list[tuple[int, slice]]] = defaultdict(list)
         for row, line in enumerate(held):
+            if line.prompt and line.request in self.texts:
+                raise self._parser.bad(
+                    line.number,
+                    "holds a `prompt`, but its request has begun; another request of that name?",
+                )
             text = self.texts.setdefault(line.request, list(line.prompt))
             if line.target is None:
                 if not text:

@@ -6,7 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spectheory.distributions import check_pmf
 from spectheory.errors import ShapeError
+
+CELLS = 1 << 20
+"""Probabilities that are checked at once."""
 
 
 class Steps(NamedTuple):
@@ -44,10 +48,11 @@ class Steps(NamedTuple):
         return Steps._make(None if part is None else part[chosen] for part in self)
 
     def check(self) -> Steps:
-        """The steps, if their shapes agree.
+        """The steps, if their shapes agree and their laws are laws.
 
         Raises:
-            ShapeError: they do not, or a step emits nothing or more than its drafts and one.
+            ShapeError: shapes do not, or a step emits nothing or more than its drafts and one.
+            DistributionError: rows that are read and hold no laws.
         """
         rows, length = self.tokens.shape
         size = self.target.shape[-1]
@@ -73,10 +78,24 @@ class Steps(NamedTuple):
                 "`counts` must lie between 1 and the smaller of the width of `tokens` and "
                 "`drafted + 1`: a step emits its accepted drafts and one token more"
             )
-        emitted = self.tokens[np.arange(length) < self.counts[:, None]]
+        place = np.arange(length)
+        read = place < self.counts[:, None]
+        emitted = self.tokens[read]
         if emitted.size and not 0 <= emitted.min() <= emitted.max() < size:
             raise ShapeError(
                 f"`tokens` holds {emitted.min()} to {emitted.max()}; the laws have tokens 0 to "
                 f"{size - 1}"
             )
+        _check_laws("target", self.target, read)
+        if self.draft is not None:
+            _check_laws("draft", self.draft, read & (place < self.drafted[:, None]))
         return self
+
+
+def _check_laws(name: str, laws: np.ndarray, read: np.ndarray) -> None:
+    """Refuse rows of ``(B, L, V)`` that are no laws, some steps at a time."""
+    steps = max(1, CELLS // max(1, laws[:1].size))
+    for first in range(0, len(laws), steps):
+        some = slice(first, first + steps)
+        if read[some].any():
+            check_pmf(name, laws[some][read[some]])

@@ -102,12 +102,14 @@ class SequentialTwoSample:
         """What the pairs so far say; ask as often as you like.
 
         The distance is the mean score of the best witness, between -1 and 1: how well past texts
-        tell who wrote the next. ``smallest`` is to leading order, at this many pairs.
+        tell who wrote the next. ``smallest`` is to leading order, at this many pairs; None where
+        no distance would be seen.
         """
         pairs = max(1, self.pairs)
         means = self._sum / pairs
         radius = mixture_radius(pairs, self.alpha / len(WITNESSES))
         best = int(np.argmax(means))
+        smallest = math.sqrt(2 * evidence_needed(self.alpha) / pairs) + 2.33 / math.sqrt(pairs)
         return Discrepancy(
             test=f"witness on {WITNESSES[best]}",
             distance=float(means[best]),
@@ -116,8 +118,8 @@ class SequentialTwoSample:
             calibration="anytime",
             draws=(self.pairs, self.pairs),
             alpha=self.alpha,
-            smallest=math.sqrt(2 * evidence_needed(self.alpha) / pairs) + 2.33 / math.sqrt(pairs),
-            upper=float(means.max() + radius),
+            smallest=smallest if smallest < 1 and self.pairs > FIRST else None,
+            upper=min(1.0, float(means.max() + radius)),
         )
 
     # -- one piece, with the witness fixed -----------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import traceback
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from spectheory.cli.output import foreign_output, note, print_json
 from spectheory.errors import (
     ChecksumMismatch,
     InputError,
+    MissingDependency,
     ModelFailure,
     SourceUnavailable,
     out_of_memory,
@@ -164,6 +166,7 @@ def run_sampler(options: argparse.Namespace) -> int:
     work = job(options)
     with foreign_output():
         sampler = named_sampler(options.sampler)
+        work = replace(work, sampler=identity(options.sampler))
     report, interrupted = None, False
     try:
         with progress("draws", work.max_draws) as show, foreign_output():
@@ -173,10 +176,6 @@ def run_sampler(options: argparse.Namespace) -> int:
         interrupted = True
     if report is None:
         raise KeyboardInterrupt
-    if options.report:
-        from spectheory.cli.audit_report import Page, write_report
-
-        write_report(options.report, Page.of_sampler(report, f"Audit of {options.sampler}"))
     about = {"sampler": options.sampler, "seed": work.seed, "max_draws": work.max_draws}
     return finish(report, about, options, interrupted)
 
@@ -199,26 +198,56 @@ def named_sampler(name: str) -> Sampler:
     return found
 
 
+def identity(name: str) -> str:
+    """A sampler's name, with its engine's version or a digest of its file."""
+    from spectheory.adapters.engine import engine
+    from spectheory.audit.sampler import source_digest
+
+    kind, _, key = name.partition(":")
+    return f"{name} {engine(key).version() if kind == ENGINE else source_digest(name)}"
+
+
 def finish(
     report: AuditReport | StreamReport,
     about: dict[str, Any],
     options: argparse.Namespace,
     interrupted: bool,
 ) -> int:
-    """Print a report; returns the exit code."""
-    from spectheory.audit.stream_report import StreamReport
-
+    """Print a report, and write its page if one is wanted; returns the exit code."""
+    code = 1 if found(report) else INTERRUPTED if interrupted else 0
     if interrupted:
         note("interrupted; this is the verdict so far")
     if options.report:
-        note(f"report in {options.report}")
+        note(page(report, options, code))
     if options.json:
         print_json(about | report.to_dict() | {"interrupted": interrupted})
     else:
         print(report)
-    if report.biased or (isinstance(report, StreamReport) and report.length_off):
-        return 1
-    return INTERRUPTED if interrupted else 0
+    return code
+
+
+def page(report: AuditReport | StreamReport, options: argparse.Namespace, code: int) -> str:
+    """Write the page; returns what to say of it.
+
+    A page that cannot be written is an error, but must not hide that something is not as claimed.
+    """
+    from spectheory.cli.audit_report import Page, write_report
+
+    name = options.sampler if options.stream is None else options.stream.name
+    try:
+        write_report(options.report, Page.of(report, f"Audit of {name}"))
+    except (InputError, MissingDependency) as error:
+        if code != 1:
+            raise
+        return str(error)
+    return f"report in {options.report}"
+
+
+def found(report: AuditReport | StreamReport) -> bool:
+    """Whether something is not as claimed."""
+    from spectheory.audit.stream_report import StreamReport
+
+    return report.biased or (isinstance(report, StreamReport) and report.length_off)
 
 
 def job(options: argparse.Namespace) -> Job:

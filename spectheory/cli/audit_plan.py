@@ -39,6 +39,8 @@ def run_plan(options: argparse.Namespace) -> int:
                 "bias": options.plan,
                 "alpha": options.alpha,
                 "power": options.power,
+                "position": 0,
+                "positions": len(work.target),
                 "directions": {
                     direction: plan and {test: _finite(n) for test, n in plan.draws.items()}
                     for direction, plan in plans.items()
@@ -50,14 +52,18 @@ def run_plan(options: argparse.Namespace) -> int:
         (name, "no such bias at this target", "")
         if plan is None
         else (name, f"{plan.needed:,.0f}", plan.test)
+        if math.isfinite(plan.needed)
+        else (name, "no test sees it", "")
         for name, plan in plans.items()
     ]
+    place = f"at the first of {len(work.target)} positions, all draws made there; "
     print_table(
         f"draws that see a bias of {options.plan:.3%} with probability {options.power:g}",
         ["direction", "draws", "quickest test"],
         rows,
         numeric=("draws",),
-        caption=f"false alarms at most {options.alpha:g}; leading order, see the measured tables",
+        caption=(place if len(work.target) > 1 else "")
+        + f"false alarms at most {options.alpha:g}; leading order, see the measured tables",
     )
     return 0
 

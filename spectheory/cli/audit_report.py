@@ -59,6 +59,15 @@ class Page:
     bounds: Sequence[Bound]
 
     @classmethod
+    def of(cls, report: AuditReport | StreamReport, title: str) -> Page:
+        """The page of either audit."""
+        from spectheory.audit.stream_report import StreamReport
+
+        if isinstance(report, StreamReport):
+            return cls.of_stream(report, title)
+        return cls.of_sampler(report, title)
+
+    @classmethod
     def of_sampler(cls, report: AuditReport, title: str) -> Page:
         """The page of a known-target audit."""
         columns = list(zip(*report.trace, strict=True)) or [()] * (2 + len(report.tests))

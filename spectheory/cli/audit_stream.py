@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectheory.cli.audit import finish
-from spectheory.errors import InputError
+from spectheory.cli.audit import finish, found
+from spectheory.cli.output import note
+from spectheory.errors import InputError, ModelFailure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def run_stream(options: argparse.Namespace) -> int:
     """Audit a record to its end; returns the exit code."""
+    from spectheory.audit.sampler import source_digest
     from spectheory.audit.stream import MOST_DRAFTS
     from spectheory.audit.stream_run import audit_stream
     from spectheory.decoding.progress import progress
@@ -27,6 +29,8 @@ def run_stream(options: argparse.Namespace) -> int:
         raise InputError(f"`--stream` {options.stream}: no such file")
     forcing = None if options.model is None else model(options.model)
     settings = {name: getattr(options, name) for name in ("model", "temperature", "top_k", "top_p")}
+    if ":" in (options.model or ""):
+        settings["source"] = source_digest(options.model)
     report, interrupted = None, False
     try:
         with progress("steps", line_count(options.stream)) as show:
@@ -42,12 +46,18 @@ def run_stream(options: argparse.Namespace) -> int:
                 show(report.steps)
     except KeyboardInterrupt:
         interrupted = True
+    except (InputError, ModelFailure) as error:
+        if report is None or not found(report):
+            raise
+        note(f"stopped: {error}; this is the verdict so far")
     if report is None:
         raise KeyboardInterrupt
-    if options.report:
-        from spectheory.cli.audit_report import Page, write_report
-
-        write_report(options.report, Page.of_stream(report, f"Audit of {options.stream.name}"))
+    cut = options.temperature == 0 or options.top_k is not None or options.top_p is not None
+    if forcing is not None and cut and report.impossible:
+        note(
+            "a token that the model's own temperature, top-k or top-p just leaves out may be one "
+            "that the engine kept, by the rounding of another forward pass"
+        )
     about = {"stream": str(options.stream), "model": options.model}
     return finish(report, about, options, interrupted)
 
@@ -92,13 +102,13 @@ def model(name: str) -> Forcing:
         from spectheory.decoding.registry import load
 
         return load(name)
-    found = load_object(name)
-    if not (hasattr(found, "vocab_size") and callable(getattr(found, "logits", None))):
+    given = load_object(name)
+    if not (hasattr(given, "vocab_size") and callable(getattr(given, "logits", None))):
         raise InputError(
-            f"`--model` {name} is a {type(found).__name__}; expected an object with `vocab_size` "
+            f"`--model` {name} is a {type(given).__name__}; expected an object with `vocab_size` "
             "and `logits(tokens)`"
         )
-    forcing: Forcing = found
+    forcing: Forcing = given
     return forcing
 
 

@@ -13,7 +13,7 @@ from spectheory.discovery import find, named
 from spectheory.distributions import check_pair
 from spectheory.drafting.scheme import check_possible, has_repeats
 from spectheory.drafting.scheme import scheme as scheme_named
-from spectheory.errors import ImpossibleDraft, SchemeMismatch
+from spectheory.errors import ImpossibleDraft, SchemeMismatch, ShapeError
 from spectheory.verdict import Verdict
 
 
@@ -149,6 +149,7 @@ class VerificationRule(ABC):
 
         Raises:
             SchemeMismatch: the rule's claim does not cover k drafts of that scheme.
+            ShapeError: not one draft law a slot, where slots have laws of their own.
         """
         if not self.serves(scheme, k):
             raise SchemeMismatch(
@@ -156,6 +157,11 @@ class VerificationRule(ABC):
                 f"{self.least_drafts} to {self.most_drafts or 'any'}; got `{scheme}` with k = {k}"
             )
         check_pair(target, draft)
+        if scheme_named(scheme).per_slot and (draft.ndim < 2 or draft.shape[-2] != k):
+            raise ShapeError(
+                f"`draft` has shape {tuple(draft.shape)}; `{scheme}` expects (..., {k}, V): one "
+                f"law for each of k = {k} slots"
+            )
         if target.ndim == 1:
             one = self._rates(target[None, :], draft[None, ...], k, scheme)
             return one and Rates(*(rate[0] for rate in one))

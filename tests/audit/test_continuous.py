@@ -182,6 +182,12 @@ def test_line_energy_is_the_double_sum():
     assert line_energy(x, y) == pytest.approx(2 * mean_gap(x, y) - mean_gap(x, x) - mean_gap(y, y))
 
 
+def test_too_few_trials_see_no_advantage_at_all():
+    """Ten heads of ten come with 2^-10, which is above 1e-6."""
+    assert sign_test("coins", 10, 10, (10,), 1e-6).smallest is None
+    assert 0.9 < sign_test("coins", 10, 20, (20,), 1e-6).smallest < 1
+
+
 def test_sign_test_states_its_power_and_its_bound():
     found = sign_test("coins", 5_300, 10_000, (10_000,), 1e-3)
     heads = binom.isf(1e-3, 10_000, 0.5) + 1

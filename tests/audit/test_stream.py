@@ -18,7 +18,7 @@ from spectheory.audit.stream_scores import (
     strata,
 )
 from spectheory.audit.stream_steps import Steps
-from spectheory.errors import InputError, ShapeError
+from spectheory.errors import DistributionError, InputError, ShapeError
 from spectheory.zoo.entry import entry
 
 
@@ -333,6 +333,14 @@ def test_bad_steps_are_refused():
     for wrong in (0.9, 4.1, np.nan):
         with pytest.raises(InputError, match=rf"`expected` holds {wrong}; .* at most 3 drafts"):
             StreamAudit(0.1, 3).update(lengths_of([(3, 1), (3, 2)], wrong))
+    cut = np.array([0.5, 0.3, 0.0])
+    for wrong, reason in ((np.log(law), "target"), (cut, "target"), (law * np.nan, "target")):
+        with pytest.raises(DistributionError, match=reason):
+            StreamAudit(0.1).update(steps_of([0, 1], wrong))
+    with pytest.raises(DistributionError, match="draft"):
+        StreamAudit(0.1).update(
+            steps_of([0, 1], law, draft=np.zeros((2, 1, 2)))._replace(drafted=np.array([0, 1]))
+        )
     audit = StreamAudit(0.1)
     audit.update(steps_of([0, 1], law))
     with pytest.raises(ShapeError, match="earlier steps over 2"):

@@ -45,6 +45,23 @@ def test_what_is_written_is_read(tmp_path):
     assert np.abs(read.expected - np.concatenate([s.expected for s in steps])).max() < 1e-12
 
 
+def test_a_second_prompt_under_one_key_is_refused(tmp_path):
+    """A slot of a batch that is used again is another request, with a text of its own."""
+
+    class Coin:
+        vocab_size = 2
+
+        def logits(self, tokens):
+            return np.zeros((len(tokens), 2))
+
+    lines = [{"prompt": [0], "tokens": [1]}, {"prompt": [1, 1], "tokens": [0]}]
+    path = write(tmp_path / "s.jsonl", *lines)
+    with pytest.raises(InputError, match="line 2 holds a `prompt`, but its request has begun"):
+        list(StreamFile(path, Coin()).steps())
+    apart = [line | {"request": i} for i, line in enumerate(lines)]
+    assert list(StreamFile(write(path, *apart), Coin()).steps())
+
+
 def test_a_file_is_audited_like_its_steps(tmp_path):
     steps = some_steps(steps=60)
     write_steps(tmp_path / "s.jsonl", steps)

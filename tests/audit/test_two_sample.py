@@ -192,6 +192,16 @@ def found_at(table: np.ndarray, rng: np.random.Generator) -> int:
     return audit.pairs
 
 
+def test_nothing_is_seen_before_the_first_bet():
+    for pairs in (0, 20, 32):
+        audit = SequentialTwoSample()
+        if pairs:
+            audit.update(np.zeros((pairs, 2), int), np.ones((pairs, 2), int))
+        found = audit.report()
+        assert found.smallest is None
+        assert found.upper <= 1
+
+
 def test_swapping_the_engines_and_cutting_the_pairs_changes_nothing():
     rng = np.random.default_rng(9)
     x, y = chain(TABLE, 3_000, 5, rng), chain(0.7 * TABLE + 0.3 * NOISE, 3_000, 5, rng)

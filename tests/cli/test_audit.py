@@ -17,7 +17,7 @@ from sims.bench import synthetic
 from spectheory.audit.power import plan_audit
 from spectheory.audit.run import Job, audit_sampler
 from spectheory.audit.sampler import rejection_sampler
-from spectheory.errors import MissingDependency
+from spectheory.errors import InputError, MissingDependency
 
 LOSSLESS = "spectheory.audit.sampler:rejection_sampler"
 TARGET, DRAFT = synthetic(300, 1.0, 1)
@@ -287,6 +287,60 @@ def test_exit_code_1_says_biased_and_nothing_else(run, laws, monkeypatch):
     monkeypatch.setattr("spectheory.cli.audit_report.write_report", fails)
     few = ["--max-draws", 1_000, "--report", "x.md"]
     assert "need a package" in run("audit", LOSSLESS, *laws, *few).complaint
+
+
+def test_a_bias_is_told_even_if_its_report_cannot_be_written(run, laws, biased, monkeypatch):
+    def fails(*_):
+        raise InputError("`--report` x.md: disk full")
+
+    monkeypatch.setattr("spectheory.cli.audit_report.write_report", fails)
+    done = run("audit", biased, *laws, "--report", "x.md")
+    assert done.code == 1
+    assert "Biased" in done.out
+    assert "disk full" in done.err
+
+
+@pytest.mark.parametrize(("share", "code"), [(0.9, 1), (0.0, 2)])
+def test_a_torn_line_does_not_hide_a_bias_found_before_it(run, stream, share, code):
+    record = stream(share, carried=True)
+    whole = record.read_text()
+    lines = whole.splitlines(keepends=True)
+    record.write_text("".join(lines * (1 + 3_000 // len(lines))) + '{"tok')
+    done = run("audit", "--stream", record)
+    assert done.code == code
+    assert "Cut off while writing?" in done.err
+    assert ("Biased" in done.out) == (code == 1)
+
+
+def test_the_state_of_another_version_of_a_sampler_is_refused(run, laws, tmp_path):
+    source = "from spectheory.audit.sampler import rejection_sampler as sampler\n"
+    (tmp_path / "mine.py").write_text(source)
+    few = ["--max-draws", 2_000, "--resume", tmp_path / "s.npz"]
+    assert run("audit", f"{tmp_path}/mine.py:sampler", *laws, *few).code == 0
+    (tmp_path / "mine.py").write_text(source + "# and a change\n")
+    done = run("audit", f"{tmp_path}/mine.py:sampler", *laws, *few)
+    assert "Another sampler" in done.complaint
+
+
+def test_a_plan_says_at_which_position(run, saved):
+    laws = np.array([[0.5, 0.5], [0.9, 0.1]])
+    target, draft = saved("two", laws), saved("drafts", laws[[0, 0]])
+    for_one = run("audit", "--target", target, "--draft", draft, "--plan", 0.01)
+    assert "at the first of 2 positions" in for_one.out
+    document = run("audit", "--target", target, "--plan", 0.01, "--json").document
+    assert (document["position"], document["positions"]) == (0, 2)
+
+
+def test_tokens_that_rounding_may_leave_out_are_said_to_be(run, tmp_path):
+    near = "class Model:\n    vocab_size = 2\n    def logits(self, tokens):\n"
+    near += "        return np.tile([0, 1e-7], (len(tokens), 1))\n"
+    (tmp_path / "near.py").write_text(f"import numpy as np\n{near}model = Model()\n")
+    (tmp_path / "s.jsonl").write_text('{"prompt": [0], "tokens": [0]}\n')
+    of_model = ["--stream", tmp_path / "s.jsonl", "--model", f"{tmp_path}/near.py:model"]
+    done = run("audit", *of_model, "--temperature", 0)
+    assert done.code == 1
+    assert "by the rounding of another forward pass" in done.err
+    assert "rounding" not in run("audit", *of_model).err
 
 
 FAILURES = {
