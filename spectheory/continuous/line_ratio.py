@@ -54,11 +54,13 @@ class LineRatio(RatioLaw):
         self.last[flat] = self.first[flat]  # one level, whatever rounding says
         self.target_mass = _between(target, self.left, self.right)
         self.draft_mass = _between(draft, self.left, self.right)
-        for law, mass in ((target, self.target_mass), (draft, self.draft_mass)):
-            if max(mass[0], mass[-1]) > _OUTSIDE:
+        for law in (target, draft):
+            # Beyond the next number: between neighbouring ones there is nothing to know.
+            outside = max(law.cdf(last[0]), law.sf(first[-1]))
+            if outside > _OUTSIDE:
                 raise InputError(
-                    f"a {law.family} density has {max(mass[0], mass[-1]):.3g} of its mass beyond "
-                    f"{edges[0]:.3g} and {edges[-1]:.3g}, where float64 runs out; rescale the pair"
+                    f"a {law.family} density has {outside:.3g} of its mass beyond {edges[0]:.3g} "
+                    f"or {edges[-1]:.3g}, where float64 runs out; rescale the pair"
                 )
 
     def _log_ratio(self, x: np.ndarray) -> np.ndarray:
