@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 KEPT = Path("out/digits_vq")
 TABLE = SHIPPED / "digits_vq.md"
-SOURCES = ("*.py", "decoding/*.py", "digits/*.py", "verification/*.py")
+SOURCES = ("*.py", "decoding/*.py", "digits/*.py", "drafting/*.py", "verification/*.py")
 """Parts of `spectheory` that images are drawn with."""
 
 

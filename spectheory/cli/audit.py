@@ -214,7 +214,7 @@ def finish(
     interrupted: bool,
 ) -> int:
     """Print a report, and write its page if one is wanted; returns the exit code."""
-    code = 1 if found(report) else INTERRUPTED if interrupted else 0
+    code = 1 if not_as_claimed(report) else INTERRUPTED if interrupted else 0
     if interrupted:
         note("interrupted; this is the verdict so far")
     if options.report:
@@ -243,7 +243,7 @@ def page(report: AuditReport | StreamReport, options: argparse.Namespace, code: 
     return f"report in {options.report}"
 
 
-def found(report: AuditReport | StreamReport) -> bool:
+def not_as_claimed(report: AuditReport | StreamReport) -> bool:
     """Whether something is not as claimed."""
     from spectheory.audit.stream_report import StreamReport
 

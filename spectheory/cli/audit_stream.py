@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectheory.cli.audit import finish, found
+from spectheory.cli.audit import finish, not_as_claimed
 from spectheory.cli.output import note
 from spectheory.errors import InputError, ModelFailure
 
@@ -47,9 +47,10 @@ def run_stream(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         interrupted = True
     except (InputError, ModelFailure) as error:
-        if report is None or not found(report):
+        if report is not None and not_as_claimed(report):
+            note(f"stopped: {error}; this is the verdict so far")
+        else:
             raise
-        note(f"stopped: {error}; this is the verdict so far")
     if report is None:
         raise KeyboardInterrupt
     cut = options.temperature == 0 or options.top_k is not None or options.top_p is not None
@@ -102,13 +103,13 @@ def model(name: str) -> Forcing:
         from spectheory.decoding.registry import load
 
         return load(name)
-    given = load_object(name)
-    if not (hasattr(given, "vocab_size") and callable(getattr(given, "logits", None))):
+    found = load_object(name)
+    if not (hasattr(found, "vocab_size") and callable(getattr(found, "logits", None))):
         raise InputError(
-            f"`--model` {name} is a {type(given).__name__}; expected an object with `vocab_size` "
+            f"`--model` {name} is a {type(found).__name__}; expected an object with `vocab_size` "
             "and `logits(tokens)`"
         )
-    forcing: Forcing = given
+    forcing: Forcing = found
     return forcing
 
 

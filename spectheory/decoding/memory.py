@@ -51,10 +51,16 @@ def available_bytes() -> int:
         if (folder / limit).is_file():
             most = (folder / limit).read_text().strip()
             if most != "max":
-                parts = dict(map(str.split, (folder / "memory.stat").read_text().splitlines()))
-                free = int(most) - int((folder / used).read_text()) + int(parts[dropped])
-                available = min(available, free)
+                left = int(most) - int((folder / used).read_text())
+                available = min(available, left + _dropped(folder, dropped))
     return available
+
+
+def _dropped(folder: Path, name: str) -> int:
+    """Bytes that would be dropped; some sandboxes do not say, and 0 is safe then."""
+    file = folder / "memory.stat"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return int(dict(map(str.split, lines)).get(name, 0))
 
 
 def weight_bytes(folder: Path, itemsize: int) -> int:

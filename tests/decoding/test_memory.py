@@ -96,3 +96,5 @@ def test_a_limit_of_a_container_counts(version, limit, expected, tmp_path, monke
     leave(monkeypatch, 8000)
     monkeypatch.setattr(memory, "CONTROL_GROUPS", [(tmp_path, most, used, dropped)])
     assert available_bytes() == expected
+    (tmp_path / "memory.stat").unlink()
+    assert available_bytes() == (2000 if limit == "7000" else 8000)
